@@ -1,0 +1,96 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hardware/cluster.hpp"
+
+namespace rehearse {
+
+// One hop of a tier as an algorithm sees it: a message of S bytes takes latency + S / bandwidth.
+struct Hop {
+  Seconds latency{0};
+  BytesPerSecond bandwidth{0};
+};
+
+// A collective to be priced: who, how much, over what. The same formulas serve the idealised
+// cluster (the links as stated, one ring) and a library (the links as one of its protocols uses
+// them, a ring for every NIC of the group, a fixed cost).
+//
+// Ranks are spread evenly: n = nodes * ranks_per_node, rounded where they are not.
+struct Problem {
+  CollectiveOp op = CollectiveOp::kAllReduce;
+  double bytes = 0;  // of the full buffer
+  int ranks = 1;
+  int nodes = 1;
+  int ranks_per_node = 1;
+  Hop intra;  // GPU to GPU inside a node, per rank
+  Hop inter;  // between nodes, for each rank while all the group's ranks of a node send
+  BytesPerSecond inter_alone{0};  // the same while one rank of the node sends
+  bool ring_per_nic = false;      // a ring for every NIC of the group, as NCCL; else a single one
+  double exchanges_at_once = 1;   // of an all_to_all's pairs; a library has several under way
+  double hops = 1;  // links that an all_to_all message between nodes crosses (torus: more than 1)
+  std::int64_t chunks = 0;
+  bool nvls = false;
+  BytesPerSecond nvls_bandwidth{0};  // of a rank to the switch that reduces
+
+  // What rings have at a node's boundary.
+  BytesPerSecond ring_crossing() const {
+    return ring_per_nic ? inter.bandwidth * r() : inter_alone;
+  }
+  // The slower of the tiers that a ring or a chain through all ranks runs over.
+  BytesPerSecond ring_bandwidth() const {
+    if (one_node()) return intra.bandwidth;
+    return ranks_per_node > 1 ? std::min(intra.bandwidth, ring_crossing()) : ring_crossing();
+  }
+
+  double n() const { return static_cast<double>(ranks); }
+  double r() const { return static_cast<double>(ranks_per_node); }
+  double k() const { return static_cast<double>(nodes); }
+  bool one_node() const { return nodes == 1; }
+};
+
+struct Cost {
+  Seconds latency{0};
+  Seconds bandwidth{0};
+  Seconds total() const { return latency + bandwidth; }
+};
+
+// What an algorithm costs; empty when it does not do this operation on this group.
+using CostFunction = std::optional<Cost> (*)(const Problem&);
+
+struct CollectiveAlgorithm {
+  std::string_view name;
+  std::string_view summary;
+  CostFunction cost;
+  bool auto_ideal;    // an idealised cluster considers it when the algorithm is `auto`
+  bool auto_library;  // a library (NCCL) does
+};
+
+// Every algorithm, in the order in which ties are broken.
+std::span<const CollectiveAlgorithm> collective_algorithms();
+const CollectiveAlgorithm* find_collective_algorithm(std::string_view name);
+std::vector<std::string> collective_algorithm_names();
+
+// Bytes that each rank sends when nothing is sent twice: all_reduce 2(n-1)/n S; all_gather,
+// reduce_scatter and all_to_all (n-1)/n S; broadcast (all ranks but the last of a chain) and
+// send_recv S.
+double wire_bytes(CollectiveOp op, double bytes, int ranks);
+
+// The pipelined chain of `steps` + 1 ranks and the best number of pieces for it; shared by the
+// broadcasts of ring and tree.
+Cost pipelined_chain(double steps, double bytes, const Hop& hop, std::int64_t chunks);
+
+std::optional<Cost> ring_cost(const Problem& p);
+std::optional<Cost> tree_cost(const Problem& p);
+std::optional<Cost> recursive_cost(const Problem& p);
+std::optional<Cost> hierarchical_cost(const Problem& p);
+std::optional<Cost> direct_cost(const Problem& p);
+std::optional<Cost> nvls_cost(const Problem& p);
+
+}  // namespace rehearse

@@ -1,0 +1,228 @@
+// From a group on a cluster to the cost of a collective.
+//
+// Idealised: every algorithm that applies on the links as stated; `auto` takes the cheapest of
+// those that an ideal machine would use (a single flat ring, or hierarchical).
+//
+// A library: groups inside one node cost what was measured (TuningTable). Anything else is
+// NCCL's own model: the least over algorithms and protocols of base + the algorithm's formula,
+// where a hop has the link's latency plus the protocol's, NVLink has the measured bandwidth of
+// large messages, a NIC `inter_node_efficiency` of its line rate, and there is a ring for every
+// NIC.
+//
+// NICs: a node has nics * bandwidth / oversubscription, shared evenly by the groups that
+// communicate at the same time (CommGroup::concurrent_per_node). Of its group's share a rank gets
+// 1 / ranks_per_node when all its ranks of the node send; when one sends alone, all of it, but
+// never more than its own NICs carry (one NIC, or nics / gpus where a GPU has several).
+//   8 GPUs, 8 NICs, tensor-parallel 8: each data-parallel group has one rank a node and one NIC.
+//   8 GPUs, 4 NICs, the same: half a NIC. One group of all ranks: each rank one NIC, or half.
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "hardware/collectives/algorithm.hpp"
+#include "hardware/collectives/tuning.hpp"
+
+namespace rehearse {
+namespace {
+
+// Mean number of links between two different nodes of a torus, going the shorter way round.
+double torus_hops(const std::vector<int>& dimensions) {
+  double hops = 0;
+  double nodes = 1;
+  for (const int d : dimensions) {
+    hops += std::floor(static_cast<double>(d) * d / 4) / d;
+    nodes *= d;
+  }
+  return nodes > 1 ? hops * nodes / (nodes - 1) : 1;
+}
+
+Problem problem_of(const Cluster& cluster, CollectiveOp op, Bytes bytes, const CommGroup& group) {
+  Problem p;
+  p.op = op;
+  p.bytes = static_cast<double>(bytes.value);
+  p.ranks = group.ranks;
+  p.nodes = group.nodes;
+  p.ranks_per_node = group.ranks_per_node;
+  p.intra = {cluster.intra_node.latency, cluster.intra_node.bandwidth};
+  p.chunks = cluster.collectives.chunks;
+  p.nvls = cluster.collectives.nvls;
+  p.nvls_bandwidth = cluster.intra_node.bandwidth;
+  if (p.one_node()) return p;
+  const double nics = cluster.nics_per_node;
+  const BytesPerSecond nic = cluster.inter_node.bandwidth / cluster.oversubscription;
+  const BytesPerSecond own = nic * std::max(1.0, nics / cluster.gpus_per_node);
+  const BytesPerSecond share = nic * (nics / group.concurrent_per_node);
+  p.inter = {cluster.inter_node.latency, std::min(own, share / p.r())};
+  p.inter_alone = std::min(own, share);
+  p.hops = cluster.topology == "torus" ? torus_hops(cluster.torus) : 1;
+  return p;
+}
+
+struct Choice {
+  const CollectiveAlgorithm* algorithm = nullptr;
+  Cost cost{Seconds(std::numeric_limits<double>::infinity()), Seconds(0)};
+
+  void consider(const CollectiveAlgorithm& candidate, const Problem& p, Seconds base) {
+    std::optional<Cost> found = candidate.cost(p);
+    if (!found) return;
+    found->latency += base;
+    if (!algorithm || found->total() < cost.total()) {
+      algorithm = &candidate;
+      cost = *found;
+    }
+  }
+};
+
+// The chosen algorithm where it applies; `auto`, or an operation that it does not do: the best.
+Choice cheapest(const Problem& p, std::string_view name, bool library, Seconds base) {
+  Choice choice;
+  if (name != "auto") {
+    if (const CollectiveAlgorithm* chosen = find_collective_algorithm(name)) {
+      choice.consider(*chosen, p, base);
+    }
+    if (choice.algorithm) return choice;
+  }
+  for (const CollectiveAlgorithm& candidate : collective_algorithms()) {
+    if (library ? candidate.auto_library : candidate.auto_ideal) {
+      choice.consider(candidate, p, base);
+    }
+  }
+  return choice;
+}
+
+// Exchanges of an all_to_all that NCCL has under way: a choice, after one node's measured
+// times, whose floor hardly rises from two to eight ranks.
+constexpr double kExchangesAtOnce = 8;
+
+// NCCL's model: the best protocol.
+Choice modelled(const Cluster& cluster, const TuningTable& table, const Problem& stated) {
+  Problem p = stated;
+  const double scale = cluster.intra_node.bandwidth.value / table.link.bandwidth.value;
+  const CollectiveOp like = p.op == CollectiveOp::kBroadcast ? CollectiveOp::kAllGather : p.op;
+  const BytesPerSecond intra = std::isfinite(scale)
+                                   ? table.asymptotic(like, std::max(2, p.ranks_per_node)) * scale
+                                   : cluster.intra_node.bandwidth;
+  const double efficiency = cluster.collectives.inter_node_efficiency;
+  p.ring_per_nic = true;
+  p.exchanges_at_once = kExchangesAtOnce;
+  Choice best;
+  for (const Protocol& protocol : table.protocols) {
+    p.intra = {stated.intra.latency + protocol.intra_hop, intra * protocol.bandwidth};
+    p.inter = {stated.inter.latency + protocol.inter_hop,
+               stated.inter.bandwidth * (efficiency * protocol.bandwidth)};
+    p.inter_alone = stated.inter_alone * (efficiency * protocol.bandwidth);
+    p.nvls = stated.nvls && protocol.nvls;
+    p.nvls_bandwidth = stated.nvls_bandwidth * table.nvls_efficiency;
+    const Choice choice = cheapest(p, cluster.collectives.algorithm, true, protocol.base);
+    if (choice.algorithm && (!best.algorithm || choice.cost.total() < best.cost.total())) {
+      best = choice;
+    }
+  }
+  return best;
+}
+
+// Hops that one message makes one after the other, in a ring of one node.
+double hops_in_sequence(CollectiveOp op, int ranks) {
+  if (op == CollectiveOp::kAllReduce) return 2.0 * (ranks - 1);
+  return op == CollectiveOp::kSendRecv || op == CollectiveOp::kAllToAll ? 1 : ranks - 1;
+}
+
+struct Measured {
+  Cost cost;
+  bool extrapolated = false;  // more ranks than anybody measured
+  bool nvls = false;
+};
+
+// What was measured, moved to the cluster's links. Where a broadcast was not measured, a ring's
+// all_gather of as many wire bytes takes as long; where send_recv was not, two ranks that exchange
+// halves in an all_to_all of twice the bytes do the same. Messages of pairs do not get slower with
+// the number of ranks.
+std::optional<Measured> measured(const Cluster& cluster, const TuningTable& table,
+                                 const Problem& p) {
+  CollectiveOp like = p.op;
+  double bytes = p.bytes;
+  int ranks = p.ranks;
+  if (p.op == CollectiveOp::kSendRecv) {
+    ranks = 2;
+    if (!table.has(p.op)) {
+      like = CollectiveOp::kAllToAll;
+      bytes *= 2;
+    }
+  } else if (p.op == CollectiveOp::kBroadcast &&
+             (!table.has(p.op) || table.beyond(p.op, ranks, p.nvls))) {
+    like = CollectiveOp::kAllGather;
+    bytes *= p.n() / (p.n() - 1);
+  }
+  std::optional<Cost> cost = table.measured(like, bytes, ranks, p.nvls);
+  if (!cost) return std::nullopt;
+  const Seconds hop = cluster.intra_node.latency - table.link.latency;
+  cost->latency = max(Seconds(0), cost->latency + hop * hops_in_sequence(p.op, p.ranks));
+  cost->bandwidth =
+      cost->bandwidth * (table.link.bandwidth.value / cluster.intra_node.bandwidth.value);
+  return Measured{*cost, table.beyond(like, ranks, p.nvls), table.uses_nvls(like, ranks, p.nvls)};
+}
+
+CollectivePrice finished(const Problem& p, Bytes payload, std::string_view algorithm, Cost cost) {
+  const double wire = algorithm == "nvls" ? p.bytes : wire_bytes(p.op, p.bytes, p.ranks);
+  return {cost.total(), std::string(algorithm), payload, Bytes(std::llround(wire)),
+          cost.latency, cost.bandwidth};
+}
+
+}  // namespace
+
+double wire_bytes(CollectiveOp op, double bytes, int ranks) {
+  const double part = static_cast<double>(ranks - 1) / ranks;
+  switch (op) {
+    case CollectiveOp::kAllReduce:
+      return 2 * part * bytes;
+    case CollectiveOp::kAllGather:
+    case CollectiveOp::kReduceScatter:
+    case CollectiveOp::kAllToAll:
+      return part * bytes;
+    case CollectiveOp::kBroadcast:
+    case CollectiveOp::kSendRecv:
+      return bytes;
+  }
+  return bytes;
+}
+
+BytesPerSecond bus_bandwidth(CollectiveOp op, Bytes bytes, int ranks, Seconds time) {
+  return BytesPerSecond(wire_bytes(op, static_cast<double>(bytes.value), ranks) / time.value);
+}
+
+CollectivePrice price_collective(const Cluster& cluster, CollectiveOp op, Bytes bytes,
+                                 const CommGroup& group) {
+  if (group.ranks <= 1 || bytes.value <= 0) {
+    return {Seconds(0), "none", bytes, Bytes(0), Seconds(0), Seconds(0)};
+  }
+  const CollectiveTuning& tuning = cluster.collectives;
+  const Problem p = problem_of(cluster, op, bytes, group);
+  if (tuning.ideal || !tuning.table) {
+    const Choice choice = cheapest(p, tuning.algorithm, false, Seconds(0));
+    return finished(p, bytes, choice.algorithm->name, choice.cost);
+  }
+  const TuningTable& table = *tuning.table;
+  const bool pairs = op == CollectiveOp::kAllToAll || op == CollectiveOp::kSendRecv;
+  std::optional<Measured> found;
+  if (p.one_node() && (tuning.algorithm == "auto" || pairs)) found = measured(cluster, table, p);
+  const std::string_view name = pairs ? "direct" : found && found->nvls ? "nvls" : "ring";
+  if (found && !found->extrapolated) return finished(p, bytes, name, found->cost);
+  // Where nobody measured so many ranks, a tree may do better than a ring that goes on growing.
+  const Choice choice = modelled(cluster, table, p);
+  if (found && found->cost.total() <= choice.cost.total()) {
+    return finished(p, bytes, name, found->cost);
+  }
+  return finished(p, bytes, choice.algorithm->name, choice.cost);
+}
+
+Seconds point_to_point_time(const Cluster& cluster, int from_rank, int to_rank, Bytes bytes) {
+  if (from_rank == to_rank) return Seconds(0);
+  CommGroup pair;
+  pair.ranks = 2;
+  pair.nodes = from_rank / cluster.gpus_per_node == to_rank / cluster.gpus_per_node ? 1 : 2;
+  pair.ranks_per_node = 2 / pair.nodes;
+  return price_collective(cluster, CollectiveOp::kSendRecv, bytes, pair).time;
+}
+
+}  // namespace rehearse

@@ -1,0 +1,149 @@
+#include "hardware/gemm_model.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <numeric>
+
+#include "hardware/gpu.hpp"
+#include "sim/config/catalog.hpp"
+
+namespace rehearse {
+
+namespace {
+
+constexpr std::array kMatmulTypes = {DType::kFp32, DType::kTf32, DType::kBf16, DType::kFp16,
+                                     DType::kFp8};
+
+GemmModel::Entry read_entry(Reader reader) {
+  GemmModel::Entry entry;
+  const auto path = reader.required<std::string>("table");
+  const Mark& mark = reader.raw("table").mark();
+  entry.table = std::make_shared<const GemmTable>(beside_gpu_file(mark, path), mark);
+  entry.source = reader.optional<std::string>("source", path);
+  // Residuals of the fit: percentages for people, told with the source.
+  if (const auto median = reader.maybe<double>("held_out_median_percent")) {
+    const auto mean = reader.optional<double>("held_out_mean_percent", 0);
+    entry.source += fmt::format(" (held-out error: median {:.1f} %, mean {:.1f} %)", *median, mean);
+  }
+  const std::array notes = {std::string("held_out_products"), std::string("yardstick")};
+  reader.ignore(notes);
+  reader.finish();
+  return entry;
+}
+
+void read_layouts(Reader reader, GemmModel& model) {
+  auto& time = model.layout_time;
+  const std::array names = {std::string("forward"), std::string("dgrad"), std::string("wgrad")};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    time[i] = reader.optional<double>(names[i], time[i]);
+    if (!(time[i] > 0)) reader.error(names[i], "a factor on time must be positive");
+  }
+  const std::array notes = {std::string("source")};
+  reader.ignore(notes);
+  reader.finish();
+}
+
+void read_alignment(Reader reader, GemmModel& model) {
+  const auto read = [&](const std::string& key, std::array<double, 4>& time) {
+    if (!reader.has(key)) return;
+    const auto factors = reader.list<double>(key);
+    if (factors.size() != time.size() ||
+        std::any_of(factors.begin(), factors.end(), [](double f) { return !(f > 0); })) {
+      reader.error(key, "four positive factors: rows aligned to 8 elements, 4, 2, 1");
+      return;
+    }
+    std::copy(factors.begin(), factors.end(), time.begin());
+  };
+  read("input", model.input_alignment_time);
+  read("output", model.output_alignment_time);
+  const std::array notes = {std::string("source")};
+  reader.ignore(notes);
+  reader.finish();
+}
+
+// Types without a table take that of the nearest type: bf16 for its twin fp16 and, as the shape of
+// efficiency alone, for the others.
+void fill_types(GemmModel& model) {
+  if (model.entries.empty()) return;
+  const auto bf16 = model.entries.find(DType::kBf16);
+  const GemmModel::Entry donor =
+      bf16 != model.entries.end() ? bf16->second : model.entries.begin()->second;
+  for (const DType t : kMatmulTypes) {
+    GemmModel::Entry entry = donor;
+    if (t != DType::kFp16) entry.source = "transferred from bf16: " + donor.source;
+    model.entries.emplace(t, std::move(entry));
+  }
+}
+
+std::shared_ptr<const GemmModel> donated(const std::string& name, const Mark& mark) {
+  const Gpu donor = read_gpu(resolve("gpus", Value::scalar(name, mark)));
+  if (donor.gemm == nullptr) return nullptr;
+  auto model = std::make_shared<GemmModel>(*donor.gemm);
+  for (auto& [type, entry] : model->entries) {
+    entry.source = "transferred from " + name + ": " + entry.source;
+  }
+  return model;
+}
+
+// Elements that every row's start is a multiple of, as an index into the alignment factors.
+std::size_t alignment_class(std::int64_t row, std::int64_t element_bytes) {
+  const std::int64_t vector = std::max<std::int64_t>(1, 16 / element_bytes);
+  const std::int64_t aligned = std::gcd(row, vector);
+  const auto missing = static_cast<std::uint64_t>(vector / aligned);
+  return std::min<std::size_t>(3, static_cast<std::size_t>(std::bit_width(missing) - 1));
+}
+
+// Row lengths in memory: forward reads x[m,k], w[n,k]; dgrad dy[m,k], w[k,n]; wgrad dy[k,m],
+// x[k,n].
+double shape_factor(const GemmModel& model, const GemmWork& w) {
+  const std::int64_t size = size_of(w.dtype).value;
+  const std::int64_t left = w.layout == GemmLayout::kWgrad ? w.m : w.k;
+  const std::int64_t right = w.layout == GemmLayout::kForward ? w.k : w.n;
+  const std::size_t input = std::max(alignment_class(left, size), alignment_class(right, size));
+  const std::size_t output = alignment_class(w.n, size_of(w.out).value);
+  return model.layout_time[static_cast<std::size_t>(w.layout)] * model.input_alignment_time[input] *
+         model.output_alignment_time[output];
+}
+
+}  // namespace
+
+std::shared_ptr<const GemmModel> read_gemm_model(Reader& efficiency) {
+  if (!efficiency.has("gemm")) return nullptr;
+  Reader reader = efficiency.child("gemm");
+  auto model = std::make_shared<GemmModel>();
+  if (const auto name = reader.maybe<std::string>("transfer")) {
+    if (const auto other = donated(*name, reader.raw("transfer").mark())) *model = *other;
+  }
+  for (const DType t : kMatmulTypes) {
+    const std::string key(to_string(t));
+    if (reader.has(key)) model->entries[t] = read_entry(reader.child(key));
+  }
+  read_layouts(reader.child("layout_time"), *model);
+  read_alignment(reader.child("misaligned_time"), *model);
+  reader.finish();
+  fill_types(*model);
+  return model;
+}
+
+KernelEstimate estimate_gemm(const Gpu& gpu, const GemmWork& work) {
+  const FlopsPerSecond peak = gpu.peak_of(work.dtype);
+  const Seconds compute = flops(work) / peak;
+  const Seconds memory = bytes(work) / gpu.memory_bandwidth;
+  if (gpu.gemm == nullptr) return {compute, memory, Seconds(0)};
+  const auto entry = gpu.gemm->entries.find(work.dtype);
+  if (entry == gpu.gemm->entries.end()) return {compute, memory, Seconds(0)};
+  const GemmMachine machine{peak.value, gpu.memory_bandwidth.value, gpu.sm_count};
+  const GemmRoofline r = entry->second.table->get()(machine, work);
+  const double factor = shape_factor(*gpu.gemm, work);
+  return with_shared_efficiency(compute, memory, Seconds(r.total() * factor));
+}
+
+std::string gemm_source(const Gpu& gpu, const GemmWork& work) {
+  if (gpu.gemm == nullptr) return "datasheet, efficiency 1";
+  const auto entry = gpu.gemm->entries.find(work.dtype);
+  return entry == gpu.gemm->entries.end() ? "datasheet, efficiency 1" : entry->second.source;
+}
+
+}  // namespace rehearse

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "hardware/estimate.hpp"
+#include "hardware/gemm_table.hpp"
+#include "hardware/work.hpp"
+#include "sim/config/reader.hpp"
+
+namespace rehearse {
+
+struct Gpu;
+
+// Efficiency of matrix products by shape, as measured: one table a dtype, relative to a yardstick
+// that knows peak, bandwidth and SMs, so that it can be carried to another GPU or dtype; what is
+// carried says so in its source. Tables are of the forward layout, with 16-byte aligned rows; other
+// layouts and alignments multiply the time.
+struct GemmModel {
+  struct Entry {
+    std::shared_ptr<const GemmTable> table;
+    std::string source;
+  };
+  // Every type of matrix product, filled from the nearest one that is measured.
+  std::map<DType, Entry> entries;
+  std::array<double, 3> layout_time{1, 1, 1};  // by GemmLayout
+  // By how far rows are aligned: 8 elements or more, 4, 2, 1. Inputs that are not can not be loaded
+  // in whole vectors, outputs not stored so.
+  std::array<double, 4> input_alignment_time{1, 1, 1, 1};
+  std::array<double, 4> output_alignment_time{1, 1, 1, 1};
+};
+
+// Reads `efficiency.gemm` of a GPU file; null when it is missing.
+std::shared_ptr<const GemmModel> read_gemm_model(Reader& efficiency);
+
+KernelEstimate estimate_gemm(const Gpu& gpu, const GemmWork& work);
+// Where that efficiency was measured.
+std::string gemm_source(const Gpu& gpu, const GemmWork& work);
+
+}  // namespace rehearse

@@ -1,0 +1,155 @@
+#include "hardware/gpu.hpp"
+
+#include <array>
+#include <stdexcept>
+#include <string_view>
+
+#include "hardware/attention_model.hpp"
+#include "hardware/gemm_model.hpp"
+#include "sim/config/catalog.hpp"
+#include "sim/config/reader.hpp"
+
+namespace rehearse {
+
+namespace {
+
+constexpr std::array kPeakTypes = {DType::kFp32, DType::kTf32, DType::kBf16, DType::kFp16,
+                                   DType::kFp8};
+
+// The tree of another GPU of the catalog, for what is transferred from it.
+Value gpu_tree(const std::string& name, const Mark& mark) {
+  return resolve("gpus", Value::scalar(name, mark));
+}
+
+std::map<DType, FlopsPerSecond> read_peaks(Reader reader) {
+  std::map<DType, FlopsPerSecond> peaks;
+  for (const DType t : kPeakTypes) {
+    const std::string key(to_string(t));
+    if (const auto peak = reader.maybe<FlopsPerSecond>(key)) {
+      if (peak->value > 0) {
+        peaks[t] = *peak;
+      } else {
+        reader.error(key, "a peak must be positive");
+      }
+    }
+  }
+  if (peaks.empty()) reader.error("bf16", "no peak is given");
+  reader.finish();
+  return peaks;
+}
+
+KernelClassRates read_class(Reader reader, const std::string& table_source) {
+  KernelClassRates rates;
+  rates.bandwidth_efficiency = reader.required<double>("bandwidth_efficiency");
+  if (!(rates.bandwidth_efficiency > 0)) {
+    reader.error("bandwidth_efficiency", "an efficiency must be positive");
+    rates.bandwidth_efficiency = 1;
+  }
+  rates.elements_per_second = reader.optional<double>("elements_per_second", 0);
+  if (rates.elements_per_second < 0) {
+    reader.error("elements_per_second", "a rate must not be negative (0 never binds)");
+  }
+  rates.fixed = reader.optional<Seconds>("fixed", Seconds(0));
+  rates.source = reader.optional<std::string>("source", table_source);
+  reader.finish();
+  return rates;
+}
+
+std::map<std::string, KernelClassRates> read_classes(Reader& table) {
+  std::map<std::string, KernelClassRates> classes;
+  const std::string source = table.optional<std::string>("source", "GPU file");
+  if (!table.value().is_map()) return classes;
+  for (const auto& [key, entry] : table.value().as_map()) {
+    if (key == "source" || key == "transfer") continue;
+    classes[key] = read_class(table.child(key), source);
+  }
+  return classes;
+}
+
+// Classes of another GPU: the share of bandwidth and the fixed cost stay, what is limited by
+// instruction issue grows with SMs and clock. Own entries override.
+std::map<std::string, KernelClassRates> read_kernels(const Gpu& gpu, Reader table) {
+  std::map<std::string, KernelClassRates> own = read_classes(table);
+  if (const auto donor_name = table.maybe<std::string>("transfer")) {
+    const Gpu donor = read_gpu(gpu_tree(*donor_name, table.raw("transfer").mark()));
+    const double issue = static_cast<double>(gpu.sm_count) * gpu.boost_clock_hz /
+                         (static_cast<double>(donor.sm_count) * donor.boost_clock_hz);
+    for (const auto& [name, donor_rates] : donor.kernels) {
+      KernelClassRates rates = donor_rates;
+      rates.elements_per_second *= issue;
+      rates.source = "transferred from " + *donor_name + ": " + donor_rates.source;
+      own.emplace(name, std::move(rates));
+    }
+  }
+  table.finish();
+  return own;
+}
+
+void read_datasheet(Reader& reader, Gpu& gpu) {
+  gpu.name = reader.optional<std::string>("name", "gpu");
+  gpu.architecture = reader.required<std::string>("architecture");
+  gpu.sm_count = reader.required_count("sm_count");
+  gpu.boost_clock_hz = reader.required<double>("boost_clock_mhz") * 1e6;
+  gpu.memory = reader.required<Bytes>("memory");
+  gpu.usable_memory = reader.optional<Bytes>("usable_memory", gpu.memory);
+  gpu.context_memory = reader.optional<Bytes>("context_memory", Bytes(0));
+  gpu.memory_bandwidth = reader.required<BytesPerSecond>("memory_bandwidth");
+  gpu.l2 = reader.optional<Bytes>("l2", Bytes(0));
+  const std::array needed = {std::string("peak")};
+  if (!reader.has(needed[0])) reader.error("peak", "missing key 'peak'");
+  gpu.peak = read_peaks(reader.child("peak"));
+}
+
+void read_efficiency(Reader reader, Gpu& gpu) {
+  gpu.sustained_clock = reader.optional<double>("sustained_clock", 1);
+  if (!(gpu.sustained_clock > 0 && gpu.sustained_clock <= 1)) {
+    reader.error("sustained_clock", "must be above 0 and at most 1");
+    gpu.sustained_clock = 1;
+  }
+  const std::array notes = {std::string("sustained_clock_source")};
+  reader.ignore(notes);
+  gpu.gemm = read_gemm_model(reader);
+  gpu.attention = read_attention_model(reader);
+  reader.finish();
+}
+
+}  // namespace
+
+FlopsPerSecond Gpu::peak_of(DType t) const {
+  const auto found = peak.find(t);
+  if (found != peak.end()) return found->second;
+  std::string have;
+  for (const auto& [type, rate] : peak) {
+    have += (have.empty() ? "" : ", ") + std::string(to_string(type));
+  }
+  throw UserError(
+      Mark{},
+      "gpu '" + name + "' has no peak for " + std::string(to_string(t)) + " matrix products",
+      "it has " + have);
+}
+
+Gpu read_gpu(const Value& tree) {
+  Diagnostics diagnostics;
+  Gpu gpu;
+  Reader reader(tree, "gpu", diagnostics);
+  read_datasheet(reader, gpu);
+  const std::array notes = {std::string("source")};
+  reader.ignore(notes);
+  read_efficiency(reader.child("efficiency"), gpu);
+  gpu.kernels = read_kernels(gpu, reader.child("kernels"));
+  reader.finish();
+  diagnostics.throw_if_any();
+  return gpu;
+}
+
+Gpu idealised(const Gpu& gpu) {
+  Gpu out = gpu;
+  out.ideal = true;
+  out.sustained_clock = 1;
+  out.gemm = nullptr;
+  out.attention = nullptr;
+  for (auto& [name, rates] : out.kernels) rates = {1, 0, Seconds(0), "ideal"};
+  return out;
+}
+
+}  // namespace rehearse

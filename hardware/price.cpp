@@ -1,0 +1,89 @@
+#include <stdexcept>
+
+#include "hardware/attention_model.hpp"
+#include "hardware/gemm_model.hpp"
+#include "hardware/gpu.hpp"
+
+namespace rehearse {
+
+namespace {
+
+// A kernel that follows the clock slows down as the power limit lowers it; the memory does not.
+Seconds at_clocks(const Gpu& gpu, const KernelEstimate& e, Clocks clocks) {
+  if (clocks == Clocks::kBurst || gpu.sustained_clock >= 1)
+    return e.fixed + max(e.compute, e.memory);
+  return e.fixed + max(e.compute / gpu.sustained_clock, e.memory);
+}
+
+const KernelClassRates& rates_of(const Gpu& gpu, const MemoryWork& work) {
+  const auto found = gpu.kernels.find(work.kernel_class);
+  if (found == gpu.kernels.end()) {
+    throw std::logic_error("gpu '" + gpu.name + "' has no kernel class '" + work.kernel_class +
+                           "'");
+  }
+  return found->second;
+}
+
+KernelEstimate estimate(const Gpu& gpu, const MemoryWork& work) {
+  KernelEstimate e;
+  const KernelClassRates* rates = gpu.ideal ? nullptr : &rates_of(gpu, work);
+  const double efficiency = rates == nullptr ? 1 : rates->bandwidth_efficiency;
+  e.memory = (work.read + work.written) / BytesPerSecond(gpu.memory_bandwidth.value * efficiency);
+  if (rates != nullptr) {
+    e.fixed = rates->fixed;
+    if (rates->elements_per_second > 0) {
+      e.compute = Seconds(static_cast<double>(work.elements) / rates->elements_per_second);
+    }
+  }
+  return e;
+}
+
+struct Estimate {
+  const Gpu& gpu;
+  KernelEstimate operator()(const GemmWork& w) const { return estimate_gemm(gpu, w); }
+  KernelEstimate operator()(const AttentionWork& w) const { return estimate_attention(gpu, w); }
+  KernelEstimate operator()(const MemoryWork& w) const { return estimate(gpu, w); }
+};
+
+struct SourceOf {
+  const Gpu& gpu;
+  std::string operator()(const GemmWork& w) const { return gemm_source(gpu, w); }
+  std::string operator()(const AttentionWork& w) const { return attention_source(gpu, w); }
+  std::string operator()(const MemoryWork& w) const { return rates_of(gpu, w).source; }
+};
+
+DType matmul_dtype(const KernelWork& work) {
+  if (const auto* gemm = std::get_if<GemmWork>(&work)) return gemm->dtype;
+  if (const auto* attention = std::get_if<AttentionWork>(&work)) return attention->dtype;
+  return DType::kFp32;
+}
+
+Bound bound_of(const KernelEstimate& e, Seconds time, bool memory_class) {
+  if (e.fixed.value * 2 > time.value) return Bound::kFixed;
+  if (e.memory >= e.compute) return Bound::kMemory;
+  return memory_class ? Bound::kIssue : Bound::kCompute;
+}
+
+}  // namespace
+
+Seconds kernel_time(const Gpu& gpu, const KernelWork& work, Clocks clocks) {
+  return at_clocks(gpu, std::visit(Estimate{gpu}, work), clocks);
+}
+
+KernelPrice price_kernel(const Gpu& gpu, const KernelWork& work, Clocks clocks) {
+  const KernelEstimate e = std::visit(Estimate{gpu}, work);
+  KernelPrice price;
+  price.time = at_clocks(gpu, e, clocks);
+  price.flops = flops(work);
+  price.bytes = bytes(work);
+  price.bound = bound_of(e, price.time, std::holds_alternative<MemoryWork>(work));
+  // Of the peak that the bound names; issue and fixed costs are told against the bandwidth.
+  const Seconds floor = price.bound == Bound::kCompute
+                            ? price.flops / gpu.peak_of(matmul_dtype(work))
+                            : price.bytes / gpu.memory_bandwidth;
+  price.efficiency = price.time.value > 0 ? ratio(floor, price.time) : 1;
+  price.source = gpu.ideal ? "ideal" : std::visit(SourceOf{gpu}, work);
+  return price;
+}
+
+}  // namespace rehearse

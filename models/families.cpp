@@ -1,0 +1,131 @@
+#include "models/families.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <vector>
+
+#include "models/families/keys.hpp"
+#include "models/families/readers.hpp"
+#include "sim/base/suggest.hpp"
+
+namespace rehearse {
+
+namespace {
+
+constexpr std::array kFamilies{
+    ModelFamily{"gpt2", "layer norm, biases, GELU, learned positions, multi-head attention",
+                &read_gpt2},
+    ModelFamily{"llama", "RMS norm, no biases, SwiGLU, rotary positions, grouped-query attention",
+                &read_llama},
+    ModelFamily{"mistral", "as llama, with 8 key-value heads by default", &read_mistral},
+    ModelFamily{"qwen2", "as llama, with biases on queries, keys and values", &read_qwen2},
+    ModelFamily{"qwen3", "as llama, with an RMS norm on each query and key head", &read_qwen3},
+};
+
+constexpr std::array<std::string_view, 12> kExpertFamilies{
+    "mixtral", "qwen2_moe",   "qwen3_moe", "deepseek", "deepseek_v2", "deepseek_v3",
+    "kimi_k2", "llama4_text", "gpt_oss",   "olmoe",    "dbrx",        "phimoe"};
+
+constexpr std::string_view kNoExperts =
+    "mixtures of experts are not simulated by this version, and a dense model of the same shape "
+    "would cost something else";
+
+std::string family_list() {
+  std::string text;
+  for (const ModelFamily& f : kFamilies) text += (text.empty() ? "" : ", ") + std::string(f.name);
+  return text;
+}
+
+const ModelFamily* find_family(Reader& reader) {
+  if (!reader.has("model_type")) {
+    reader.error("model_type", "missing", "one of " + family_list());
+    return nullptr;
+  }
+  const std::string type = reader.required<std::string>("model_type");
+  for (const ModelFamily& f : kFamilies) {
+    if (f.name == type) return &f;
+  }
+  if (std::find(kExpertFamilies.begin(), kExpertFamilies.end(), type) != kExpertFamilies.end()) {
+    reader.error("model_type", "'" + type + "': " + std::string(kNoExperts),
+                 "dense families: " + family_list());
+    return nullptr;
+  }
+  std::vector<std::string> names;
+  for (const ModelFamily& f : kFamilies) names.emplace_back(f.name);
+  reader.error("model_type", "unknown family '" + type + "'", suggestion(type, names));
+  return nullptr;
+}
+
+void refuse(Reader& reader, std::span<const std::string_view> keys, std::string_view why) {
+  for (std::string_view key : keys) {
+    const std::string name(key);
+    if (is_given(reader, name)) reader.error(name, std::string(why));
+    reader.ignore(std::array{name});
+  }
+}
+
+// What no family can be: shapes that do not divide, or that overflow what counts them.
+void check_shape(Reader& reader, const Model& m) {
+  if (m.head_size == 0) {
+    reader.error(reader.has("n_head") ? "n_head" : "num_attention_heads",
+                 "a hidden size of " + std::to_string(m.hidden) + " does not divide into " +
+                     std::to_string(m.heads) + " heads",
+                 "give a number of heads that divides it, or a head_dim where the family has one");
+  }
+  if (m.heads % m.kv_heads != 0) {
+    reader.error("num_key_value_heads",
+                 std::to_string(m.heads) + " attention heads cannot share " +
+                     std::to_string(m.kv_heads) + " key-value heads evenly",
+                 "num_attention_heads must be a multiple of num_key_value_heads");
+  }
+  if (m.position == PositionKind::kRotary && m.head_size % 2 != 0) {
+    reader.error("head_dim",
+                 "rotary positions need an even head size, not " + std::to_string(m.head_size));
+  }
+  const double width = static_cast<double>(m.heads) + 2.0 * static_cast<double>(m.kv_heads);
+  const double block =
+      static_cast<double>(m.hidden) *
+      (2.0 * width * static_cast<double>(m.head_size) + 3.0 * static_cast<double>(m.intermediate));
+  const double total =
+      static_cast<double>(m.layers) * block +
+      2.0 * static_cast<double>(m.hidden) *
+          (static_cast<double>(m.vocabulary) + static_cast<double>(m.max_positions));
+  if (total > 1e17) {
+    reader.error("num_hidden_layers", "the model would have more than 10^17 parameters",
+                 "check its sizes");
+  }
+}
+
+std::string name_of(Reader& reader) {
+  if (is_given(reader, "name")) return reader.required<std::string>("name");
+  return "inline";
+}
+
+}  // namespace
+
+std::span<const ModelFamily> model_families() { return kFamilies; }
+
+Model read_model(const Value& tree) {
+  Diagnostics diagnostics;
+  if (!tree.is_map()) {
+    throw UserError(tree.mark(), "a model is a mapping of Hugging Face keys");
+  }
+  Reader reader(tree, "model", diagnostics);
+  const ModelFamily* family = find_family(reader);
+  if (family == nullptr) diagnostics.throw_if_any();
+  Model model = family->read(reader);
+  model.name = name_of(reader);
+  model.family = family->name;
+  refuse(reader, expert_keys(), kNoExperts);
+  refuse(reader, latent_attention_keys(), "latent attention is not simulated by this version");
+  if (diagnostics.empty()) check_shape(reader, model);
+  std::vector<std::string> ignored;
+  for (std::string_view key : unneeded_keys()) ignored.emplace_back(key);
+  reader.ignore(ignored);
+  reader.finish();
+  diagnostics.throw_if_any();
+  return model;
+}
+
+}  // namespace rehearse

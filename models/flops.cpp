@@ -1,0 +1,73 @@
+#include <stdexcept>
+
+#include "models/op_graph.hpp"
+
+namespace rehearse {
+
+namespace {
+
+double extent(const Tensor& t, Axis axis) {
+  for (const Dim& dim : t.dims) {
+    if (dim.axis == axis) return static_cast<double>(dim.size);
+  }
+  throw std::logic_error("tensor '" + t.name + "' lacks an axis that its operator needs");
+}
+
+// m x k times k x n: n and k are the weight's, m every token that comes in.
+double linear_flops(const OpGraph& graph, const Op& op) {
+  const Tensor& weight = graph.tensor(op.parameters.at(0));
+  const double in = static_cast<double>(weight.dims.at(1).size);
+  return 2.0 * static_cast<double>(graph.tensor(op.outputs.at(0)).elements()) * in;
+}
+
+// Queries against keys, and probabilities against values: 2 b a s s_k d each. Keys may be longer
+// than queries where the sequence is sharded and keys gathered.
+double attention_flops(const OpGraph& graph, const Op& op) {
+  const Tensor& q = graph.tensor(op.inputs.at(0));
+  const Tensor& k = graph.tensor(op.inputs.at(1));
+  return 4.0 * static_cast<double>(q.elements()) * extent(k, Axis::kSequence);
+}
+
+}  // namespace
+
+Flops forward_flops(const OpGraph& graph, const Op& op, bool causal) {
+  switch (op.kind) {
+    case OpKind::kLinear:
+      return Flops(linear_flops(graph, op));
+    case OpKind::kAttention:
+      return Flops(attention_flops(graph, op) * (causal ? 0.5 : 1.0));
+    // Unfused products write the whole square, masked or not.
+    case OpKind::kScores:
+      return Flops(2.0 * static_cast<double>(graph.tensor(op.outputs.at(0)).elements()) *
+                   extent(graph.tensor(op.inputs.at(0)), Axis::kHeadSize));
+    case OpKind::kContext:
+      return Flops(2.0 * static_cast<double>(graph.tensor(op.inputs.at(0)).elements()) *
+                   extent(graph.tensor(op.inputs.at(1)), Axis::kHeadSize));
+    case OpKind::kEmbedding:
+    case OpKind::kPositionEmbedding:
+    case OpKind::kLayerNorm:
+    case OpKind::kRmsNorm:
+    case OpKind::kRotary:
+    case OpKind::kSoftmax:
+    case OpKind::kDropout:
+    case OpKind::kGelu:
+    case OpKind::kSwiGlu:
+    case OpKind::kAdd:
+    case OpKind::kCast:
+    case OpKind::kCrossEntropy:
+    case OpKind::kGather:
+    case OpKind::kScatter:
+      return Flops(0);
+  }
+  throw std::logic_error("forward_flops: unknown kind of operator");
+}
+
+Flops model_flops_per_token(const Model& model, std::int64_t sequence, bool causal) {
+  const double weights = 6.0 * static_cast<double>(parameter_count(model));
+  const double attention = 12.0 * static_cast<double>(model.layers) *
+                           static_cast<double>(model.heads * model.head_size) *
+                           static_cast<double>(sequence);
+  return Flops(weights + (causal ? 0.5 : 1.0) * attention);
+}
+
+}  // namespace rehearse

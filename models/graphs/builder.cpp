@@ -1,0 +1,141 @@
+#include "models/graphs/builder.hpp"
+
+#include <utility>
+
+namespace rehearse {
+
+namespace {
+
+// tf32 is how a product is computed, not how a tensor is stored.
+DType stored(DType t) { return t == DType::kTf32 ? DType::kFp32 : t; }
+
+}  // namespace
+
+GraphBuilder::GraphBuilder(std::string name, const Model& model, const GraphOptions& options)
+    : model_(&model), options_(&options) {
+  graph_.name = std::move(name);
+}
+
+DType GraphBuilder::compute_dtype() const { return stored(options_->compute); }
+
+DType GraphBuilder::residual_dtype() const {
+  return options_->autocast ? DType::kFp32 : compute_dtype();
+}
+
+std::vector<Dim> GraphBuilder::tokens(std::vector<Dim> features) const {
+  std::vector<Dim> dims{{Axis::kSequence, options_->sequence}, {Axis::kBatch, options_->batch}};
+  dims.insert(dims.end(), features.begin(), features.end());
+  return dims;
+}
+
+std::vector<Dim> GraphBuilder::score_dims() const {
+  return {{Axis::kBatch, options_->batch},
+          {Axis::kHeads, model_->heads},
+          {Axis::kSequence, options_->sequence},
+          {Axis::kKeySequence, options_->sequence}};
+}
+
+TensorId GraphBuilder::add_tensor(Tensor t) {
+  graph_.tensors.push_back(std::move(t));
+  return static_cast<TensorId>(graph_.tensors.size() - 1);
+}
+
+TensorId GraphBuilder::input(std::string name, std::vector<Dim> dims, DType dtype) {
+  return add_tensor({std::move(name), std::move(dims), dtype, TensorKind::kInput, kNoTensor});
+}
+
+TensorId GraphBuilder::parameter(std::string name, std::vector<Dim> dims) {
+  return add_tensor({std::move(name), std::move(dims), stored(options_->parameters),
+                     TensorKind::kParameter, kNoTensor});
+}
+
+TensorId GraphBuilder::view(std::string name, TensorId base, std::vector<Dim> dims) {
+  const Tensor& of = graph_.tensor(base);
+  return add_tensor({std::move(name), std::move(dims), of.dtype, of.kind, base});
+}
+
+TensorId GraphBuilder::activation(std::string name, std::vector<Dim> dims, DType dtype) {
+  return add_tensor({std::move(name), std::move(dims), dtype, TensorKind::kActivation, kNoTensor});
+}
+
+TensorId GraphBuilder::statistic(std::string name, std::vector<Dim> dims, DType dtype) {
+  return add_tensor({std::move(name), std::move(dims), dtype, TensorKind::kStatistic, kNoTensor});
+}
+
+void GraphBuilder::op(OpKind kind, std::string name, std::vector<TensorId> inputs,
+                      std::vector<TensorId> parameters, std::vector<TensorId> outputs) {
+  graph_.ops.push_back(
+      {kind, std::move(name), std::move(inputs), std::move(parameters), std::move(outputs)});
+}
+
+TensorId GraphBuilder::norm(const std::string& name, TensorId x) {
+  const Dim hidden{Axis::kHidden, model_->hidden};
+  const bool layer_norm = model_->norm == NormKind::kLayerNorm;
+  std::vector<TensorId> parameters{parameter(name + ".weight", {hidden})};
+  if (model_->norm_bias) parameters.push_back(parameter(name + ".bias", {hidden}));
+  std::vector<TensorId> outputs{activation(name + "_out", tokens({hidden}), residual_dtype())};
+  if (layer_norm) outputs.push_back(statistic(name + ".mean", tokens({}), DType::kFp32));
+  outputs.push_back(statistic(name + ".rstd", tokens({}), DType::kFp32));
+  const TensorId result = outputs.front();
+  op(layer_norm ? OpKind::kLayerNorm : OpKind::kRmsNorm, name, {x}, std::move(parameters),
+     std::move(outputs));
+  return result;
+}
+
+TensorId GraphBuilder::head_norm(const std::string& name, TensorId x) {
+  const std::vector<Dim> dims = graph_.tensor(x).dims;
+  const TensorId weight = parameter(name + ".weight", {{Axis::kHeadSize, model_->head_size}});
+  const TensorId result = activation(name + "_out", dims, compute_dtype());
+  const TensorId rstd = statistic(name + ".rstd", {dims.begin(), dims.end() - 1}, DType::kFp32);
+  op(OpKind::kRmsNorm, name, {x}, {weight}, {result, rstd});
+  return result;
+}
+
+TensorId GraphBuilder::linear(const std::string& name, TensorId x, Dim out, bool bias,
+                              const std::string& result_name, const std::string& weight_name) {
+  Dim in = graph_.tensor(x).dims.at(2);
+  for (std::size_t i = 3; i < graph_.tensor(x).dims.size(); ++i) {
+    in.size *= graph_.tensor(x).dims[i].size;
+  }
+  x = cast(name + "_cast", x, compute_dtype());
+  std::vector<TensorId> parameters{
+      parameter(weight_name.empty() ? name + ".weight" : weight_name, {out, in})};
+  if (bias) parameters.push_back(parameter(name + ".bias", {out}));
+  const TensorId result =
+      activation(result_name.empty() ? name + "_out" : result_name, tokens({out}), compute_dtype());
+  op(OpKind::kLinear, name, {x}, std::move(parameters), {result});
+  return result;
+}
+
+TensorId GraphBuilder::add(const std::string& name, TensorId residual, TensorId x) {
+  const TensorId result = activation(name + "_out", graph_.tensor(residual).dims, residual_dtype());
+  op(OpKind::kAdd, name, {residual, x}, {}, {result});
+  return result;
+}
+
+TensorId GraphBuilder::cast(const std::string& name, TensorId x, DType to,
+                            const std::string& result_name) {
+  if (graph_.tensor(x).dtype == to) return x;
+  const TensorId result =
+      activation(result_name.empty() ? name + "_out" : result_name, graph_.tensor(x).dims, to);
+  op(OpKind::kCast, name, {x}, {}, {result});
+  return result;
+}
+
+TensorId GraphBuilder::dropout(const std::string& name, TensorId x) {
+  if (options_->dropout <= 0) return x;
+  const std::vector<Dim> dims = graph_.tensor(x).dims;
+  const TensorId result = activation(name + "_out", dims, graph_.tensor(x).dtype);
+  const TensorId mask = statistic(name + ".mask", dims, DType::kBool);
+  op(OpKind::kDropout, name, {x}, {}, {result, mask});
+  return result;
+}
+
+OpGraph GraphBuilder::finish(TensorId input, TensorId output) {
+  graph_.input = input;
+  graph_.output = output;
+  check_graph(graph_);
+  return std::move(graph_);
+}
+
+}  // namespace rehearse

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "models/op_graph.hpp"
+
+namespace rehearse {
+
+// Writes an OpGraph operator by operator. Each method appends the operator, the parameters it
+// needs and its outputs, and returns the result, so that a graph reads as the model's forward().
+//
+// It knows the types: without autocast every activation has the compute type; with it, embeddings
+// and norms of the residual stream give fp32, an addition the wider of its inputs, and a matrix
+// product casts what it reads to the compute type first.
+class GraphBuilder {
+ public:
+  GraphBuilder(std::string name, const Model& model, const GraphOptions& options);
+
+  const Model& model() const { return *model_; }
+  const GraphOptions& options() const { return *options_; }
+
+  DType compute_dtype() const;   // as stored: tf32 is fp32
+  DType residual_dtype() const;  // of what flows from graph to graph
+  // [sequence, batch, features...].
+  std::vector<Dim> tokens(std::vector<Dim> features) const;
+  // [batch, heads, sequence, key sequence].
+  std::vector<Dim> score_dims() const;
+  const Tensor& tensor(TensorId id) const { return graph_.tensor(id); }
+
+  TensorId input(std::string name, std::vector<Dim> dims, DType dtype);
+  TensorId parameter(std::string name, std::vector<Dim> dims);
+  TensorId view(std::string name, TensorId base, std::vector<Dim> dims);
+
+  TensorId norm(const std::string& name, TensorId x);       // over hidden, the model's kind
+  TensorId head_norm(const std::string& name, TensorId x);  // RMS over the head size
+  // `weight_name` replaces "<name>.weight", for a weight that another graph owns too.
+  TensorId linear(const std::string& name, TensorId x, Dim out, bool bias,
+                  const std::string& result_name = {}, const std::string& weight_name = {});
+  TensorId add(const std::string& name, TensorId residual, TensorId x);
+  TensorId cast(const std::string& name, TensorId x, DType to, const std::string& result_name = {});
+  // `x` itself when there is no dropout.
+  TensorId dropout(const std::string& name, TensorId x);
+
+  // An operator of any kind; tensors named in `outputs` are made by `activation` and `statistic`.
+  TensorId activation(std::string name, std::vector<Dim> dims, DType dtype);
+  TensorId statistic(std::string name, std::vector<Dim> dims, DType dtype);
+  void op(OpKind kind, std::string name, std::vector<TensorId> inputs,
+          std::vector<TensorId> parameters, std::vector<TensorId> outputs);
+
+  // Checks the graph (check_graph) and gives it away.
+  OpGraph finish(TensorId input, TensorId output);
+
+ private:
+  TensorId add_tensor(Tensor t);
+
+  const Model* model_;
+  const GraphOptions* options_;
+  OpGraph graph_;
+};
+
+OpGraph build_embedding(const Model& model, const GraphOptions& options);
+OpGraph build_block(const Model& model, const GraphOptions& options);
+OpGraph build_head(const Model& model, const GraphOptions& options);
+
+}  // namespace rehearse

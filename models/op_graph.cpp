@@ -1,0 +1,61 @@
+#include "models/op_graph.hpp"
+
+namespace rehearse {
+
+std::int64_t Tensor::elements() const {
+  std::int64_t n = 1;
+  for (const Dim& dim : dims) n *= dim.size;
+  return n;
+}
+
+std::int64_t OpGraph::parameter_count() const {
+  std::int64_t n = 0;
+  for (const Tensor& t : tensors) {
+    if (t.kind == TensorKind::kParameter) n += t.elements();
+  }
+  return n;
+}
+
+std::string_view to_string(OpKind kind) {
+  switch (kind) {
+    case OpKind::kEmbedding:
+      return "embedding";
+    case OpKind::kPositionEmbedding:
+      return "position_embedding";
+    case OpKind::kLayerNorm:
+      return "layer_norm";
+    case OpKind::kRmsNorm:
+      return "rms_norm";
+    case OpKind::kLinear:
+      return "linear";
+    case OpKind::kRotary:
+      return "rotary";
+    case OpKind::kAttention:
+      return "attention";
+    case OpKind::kScores:
+      return "scores";
+    case OpKind::kSoftmax:
+      return "softmax";
+    case OpKind::kContext:
+      return "context";
+    case OpKind::kDropout:
+      return "dropout";
+    case OpKind::kGelu:
+      return "gelu";
+    case OpKind::kSwiGlu:
+      return "swiglu";
+    case OpKind::kAdd:
+      return "add";
+    case OpKind::kCast:
+      return "cast";
+    case OpKind::kCrossEntropy:
+      return "cross_entropy";
+    case OpKind::kGather:
+      return "gather";
+    case OpKind::kScatter:
+      return "scatter";
+  }
+  return "unknown";
+}
+
+}  // namespace rehearse

@@ -1,0 +1,147 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "models/model.hpp"
+#include "sim/base/dtype.hpp"
+#include "sim/base/quantity.hpp"
+
+namespace rehearse {
+
+using TensorId = std::int32_t;
+using OpId = std::int32_t;
+inline constexpr TensorId kNoTensor = -1;
+
+// What a dimension means. Sharding divides dimensions by what they mean, not by position.
+enum class Axis : std::uint8_t {
+  kNone,  // never sharded (a statistic's last dimension, a scalar)
+  kBatch,
+  kSequence,
+  kKeySequence,  // the keys' sequence in attention scores
+  kHidden,
+  kHeads,  // query heads
+  kKvHeads,
+  kHeadSize,
+  kQkv,  // (heads + 2 kv_heads) * head_size, the fused projection
+  kIntermediate,
+  kGateUp,  // 2 * intermediate, the fused gate and up projection
+  kVocabulary
+};
+
+struct Dim {
+  Axis axis = Axis::kNone;
+  std::int64_t size = 1;
+};
+
+enum class TensorKind : std::uint8_t {
+  kInput,  // comes from outside the graph (token ids, targets, the previous block's output)
+  kActivation,
+  kStatistic,  // made by forward for backward alone: rstd, mean, log-sum-exp, dropout mask
+  kParameter
+};
+
+struct Tensor {
+  std::string name;
+  std::vector<Dim> dims;
+  DType dtype = DType::kBf16;
+  TensorKind kind = TensorKind::kActivation;
+  TensorId view_of = kNoTensor;  // shares that tensor's storage: allocating it costs nothing, and
+                                 // keeping it keeps the whole storage
+  std::int64_t elements() const;
+  Bytes bytes() const { return Bytes(elements() * size_of(dtype).value); }
+};
+
+// The grain of a PyTorch operator.
+enum class OpKind : std::uint8_t {
+  kEmbedding,          // token ids -> [s, b, h]
+  kPositionEmbedding,  // learned positions looked up and added: x -> x + P
+  kLayerNorm,
+  kRmsNorm,
+  kLinear,     // out = x W^T (+ bias): parameters {weight[, bias]}, weight [out, in]
+  kRotary,     // (q, k) -> (q', k')
+  kAttention,  // flash: (q, k, v) -> o, statistic log-sum-exp
+  kScores,     // unfused: q k^T -> [b, heads, s, s]
+  kSoftmax,    // scaled and masked softmax over keys
+  kContext,    // probabilities v -> o
+  kDropout,    // statistic: the mask, one byte an element
+  kGelu,
+  kSwiGlu,        // [.., 2f] -> silu(gate) * up [.., f]
+  kAdd,           // residual
+  kCast,          // to another dtype
+  kCrossEntropy,  // (fp32 logits, targets) -> loss; statistic: log-probabilities, fp32
+  kGather,        // sharding's: forward all-gather (sequence) or nothing; see strategies/tensor
+  kScatter        // sharding's: forward reduce-scatter or all-reduce
+};
+std::string_view to_string(OpKind kind);  // "embedding", "layer_norm", "linear", ...
+
+struct Op {
+  OpKind kind{};
+  std::string name;  // "qkv", "attention", "proj", "up", "down", "norm1", ..., unique in its graph
+  std::vector<TensorId> inputs;
+  std::vector<TensorId> parameters;
+  std::vector<TensorId> outputs;  // the result first, statistics after it
+};
+
+// How the operators lay out their tensors, which passes may rely on:
+// - a linear reads [sequence, batch, features...] and makes [sequence, batch, out]; its weight has
+//   two dimensions {out, in}, where `in` has the axis of the first feature dimension and the size
+//   of all of them (proj: {kHeads, heads * head_size});
+// - q, k and v are [sequence, batch, (kv) heads, head size] views of qkv_out, made by no operator;
+// - an activation is named after its operator, "<op>_out", but for q, k, v, q_rot, k_rot, silu,
+//   logits, logits_fp32, log_probabilities and loss; a statistic is "<op>.rstd", ".mean", ".lse",
+//   ".mask"; a parameter "<op>.weight", "<op>.bias".
+//
+// Operators in execution order; every tensor is made by at most one operator. A plain value that
+// passes copy and edit. Boost.Graph is used inside `models` to order and check it.
+struct OpGraph {
+  std::string name;  // "embedding", "block", "head"
+  std::vector<Tensor> tensors;
+  std::vector<Op> ops;
+  TensorId input = kNoTensor;   // activation from the previous graph (token ids in the embedding)
+  TensorId output = kNoTensor;  // activation to the next graph (the loss in the head)
+
+  const Tensor& tensor(TensorId t) const { return tensors[static_cast<std::size_t>(t)]; }
+  std::int64_t parameter_count() const;
+};
+
+// Shapes and types that a model does not fix. Activations are [sequence, batch, ...].
+struct GraphOptions {
+  std::int64_t batch = 1;
+  std::int64_t sequence = 0;
+  DType compute = DType::kBf16;
+  DType parameters = DType::kBf16;
+  bool flash_attention = true;
+  double dropout = 0;  // > 0: dropout after attention's softmax, proj and down, and the embedding
+  bool causal = true;
+  // torch.autocast's rules: embeddings and norms give fp32, so the residual stream is fp32, and a
+  // linear casts what it reads to `compute` (an op "<linear>_cast"). Without it every activation
+  // has `compute`.
+  bool autocast = false;
+};
+
+// A model as three graphs: a block repeats `layers` times.
+struct ModelGraphs {
+  Model model;
+  GraphOptions options;
+  OpGraph embedding;
+  OpGraph block;
+  OpGraph head;  // final norm, head projection, cast to fp32, loss. A tied head has its weight
+                 // tensor too, named "token_embedding.weight" as in the embedding.
+};
+ModelGraphs build_graphs(const Model& model, const GraphOptions& options);
+
+// Multiply-adds count two. Matrix products and attention only; the rest counts 0 by the field's
+// convention. `causal` halves attention's scores and context, as kernels skip the upper triangle.
+Flops forward_flops(const OpGraph& graph, const Op& op, bool causal);
+
+// Closed-form convention of MFU: 6 N + 12 l h s FLOPs a token (N all parameters, not causal).
+Flops model_flops_per_token(const Model& model, std::int64_t sequence, bool causal);
+
+// Throws std::logic_error (a bug) when an operator uses a tensor before it is made, a tensor is
+// made twice, ids are out of range, or operators are not connected.
+void check_graph(const OpGraph& graph);
+
+}  // namespace rehearse

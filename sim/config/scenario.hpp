@@ -1,0 +1,98 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sim/base/dtype.hpp"
+#include "sim/base/quantity.hpp"
+#include "sim/config/value.hpp"
+
+namespace rehearse {
+
+enum class Recompute : std::uint8_t { kNone, kSelective, kFull };
+enum class OptimizerKind : std::uint8_t { kAdamW, kSgd };
+enum class AttentionKind : std::uint8_t { kFlash, kUnfused };
+enum class GradientSync : std::uint8_t { kOverlap, kEnd };
+enum class GradientReduction : std::uint8_t { kLastMicroBatch, kEveryMicroBatch };
+enum class ContextParallelMethod : std::uint8_t { kRing, kAllGather, kUlysses };
+
+// Which type each kind of number has. Presets are in interface.md.
+struct Precision {
+  std::string name = "bf16";  // the preset, or "custom"
+  DType parameters = DType::kBf16;
+  DType compute = DType::kBf16;  // what activations have
+  DType matmul = DType::kBf16;   // = compute, but kFp8 under fp8 and kTf32 under tf32
+  DType gradients = DType::kBf16;
+  DType reduce = DType::kBf16;
+  DType optimizer_states = DType::kBf16;
+  bool master_weights = false;  // an fp32 copy of the parameters in the optimizer
+  bool autocast = false;        // torch.autocast: fp32 parameters cast at use (the preset amp)
+  bool sharded_fp32 = false;    // fsdp-mixed: parameters gathered in `compute`
+};
+
+struct Training {
+  std::int64_t sequence_length = 0;
+  std::int64_t micro_batch_size = 0;
+  std::int64_t global_batch_size = 0;
+  Precision precision;
+  Recompute recompute = Recompute::kNone;
+  OptimizerKind optimizer = OptimizerKind::kAdamW;
+  AttentionKind attention = AttentionKind::kFlash;
+  double dropout = 0;
+  bool causal = true;
+};
+
+struct Plan {
+  int data_parallel = 0;  // 0: derived from the cluster's size
+  int tensor_parallel = 1;
+  bool sequence_parallel = false;
+  bool vocabulary_parallel = false;  // default depends on the runtime; resolved when parsed
+  int pipeline_parallel = 1;
+  std::string schedule = "1f1b";
+  int virtual_stages = 1;
+  std::vector<int> stage_layers;  // empty: auto
+  int context_parallel = 1;
+  ContextParallelMethod context_parallel_method = ContextParallelMethod::kRing;
+  int zero_stage = 0;
+  GradientSync gradient_sync = GradientSync::kOverlap;
+  GradientReduction gradient_reduction = GradientReduction::kLastMicroBatch;
+  Bytes bucket_size{25 << 20};
+  std::vector<std::string> rank_order{"tp", "cp", "ep", "dp", "pp"};  // innermost first
+};
+
+// A scenario with every default filled in. Model, cluster and runtime stay trees (resolved: names
+// looked up, overrides merged) until `models`, `hardware` and `strategies` read them.
+struct Scenario {
+  std::string name;       // the file's stem, and the plan's name after a '/' when it has one
+  std::string plan_name;  // of `plans:`, or empty
+  Value model;
+  Value cluster;
+  Value runtime;  // the file's contents
+  std::string runtime_name = "pytorch-eager";
+  Training training;
+  Plan plan;
+  Mark mark;  // of the scenario, for errors about combinations
+  // Marks of `plan` and `training` keys by dotted name, so that later checks point at the line.
+  std::vector<std::pair<std::string, Mark>> marks;
+  Mark mark_of(const std::string& dotted) const;  // the scenario's mark when the key was not given
+};
+
+// Reads a scenario tree. With `plans:` one Scenario for each plan, else one. `name` is the base
+// name. Only what can be checked without the model and the cluster is checked here. Throws
+// UserError with all mistakes. `overrides` are "dotted.key=value" texts of --set, applied to each
+// plan.
+std::vector<Scenario> read_scenarios(const Value& root, const std::string& name,
+                                     const std::vector<std::string>& overrides = {});
+// Sets a dotted key of a scenario tree, as --set does: where `model`, `cluster`, `runtime` or
+// `cluster.gpu` is a name, setting a key below it overrides that key of what is named.
+void set_override(Value& root, const std::string& dotted, Value v);
+// Splits "dotted.key=value" and parses the value as YAML; its marks are {"--set", 0, 0}.
+std::pair<std::string, Value> parse_override(const std::string& text);
+
+// read_scenarios() of a path, or of a name in configs/scenarios.
+std::vector<Scenario> load_scenarios(const std::string& path_or_name,
+                                     const std::vector<std::string>& overrides = {});
+
+}  // namespace rehearse

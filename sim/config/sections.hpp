@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+
+#include "sim/config/reader.hpp"
+#include "sim/config/scenario.hpp"
+
+namespace rehearse {
+
+// The sections of a scenario, each read by one function. Private to this folder. None of them calls
+// finish() on the reader that it is given: the caller still asks it which keys it knows.
+
+// The field `precision` of `training`: a preset's name or a mapping.
+Precision read_precision(Reader& training);
+Training read_training(Reader& training);
+// Defaults that differ between frameworks follow `runtime_name`.
+Plan read_plan(Reader& plan, const std::string& runtime_name);
+
+// Refuses `key` where it is given: a name that is settled, for something that cannot be simulated.
+void refuse_unsupported(Reader& r, const std::string& key, const std::string& feature);
+
+}  // namespace rehearse

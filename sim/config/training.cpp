@@ -1,0 +1,46 @@
+#include <array>
+#include <string>
+#include <vector>
+
+#include "sim/config/sections.hpp"
+
+namespace rehearse {
+
+void refuse_unsupported(Reader& r, const std::string& key, const std::string& feature) {
+  if (!r.raw(key).is_null()) {
+    r.error(key, "this version does not simulate " + feature);
+  }
+}
+
+Training read_training(Reader& r) {
+  static const std::vector<std::string> kRecompute{"none", "selective", "full"};
+  static const std::vector<std::string> kOptimizers{"adamw", "sgd"};
+  static const std::vector<std::string> kAttention{"flash", "unfused"};
+  Training t;
+  t.sequence_length = r.required_count("sequence_length");
+  t.micro_batch_size = r.required_count("micro_batch_size");
+  t.global_batch_size = r.required_count("global_batch_size");
+  t.precision = read_precision(r);
+  t.recompute = static_cast<Recompute>(r.choice("recompute", kRecompute, 0));
+  t.optimizer = static_cast<OptimizerKind>(r.choice("optimizer", kOptimizers, 0));
+  t.attention = static_cast<AttentionKind>(r.choice("attention", kAttention, 0));
+  t.dropout = r.optional<double>("dropout", 0);
+  t.causal = r.optional<bool>("causal", true);
+  refuse_unsupported(r, "lora", "fine-tuning with LoRA");
+  refuse_unsupported(r, "adapter", "fine-tuning with adapters");
+  refuse_unsupported(r, "trainable_layers", "fine-tuning of some layers");
+  refuse_unsupported(r, "expert_load", "mixtures of experts");
+
+  if (t.global_batch_size % t.micro_batch_size != 0) {
+    r.error("global_batch_size", std::to_string(t.global_batch_size) +
+                                     " sequences do not divide into micro-batches of " +
+                                     std::to_string(t.micro_batch_size));
+  }
+  if (t.dropout < 0 || t.dropout >= 1) {
+    r.error("dropout", "expected a probability of at least 0 and below 1, got '" +
+                           r.raw("dropout").as_scalar().text + "'");
+  }
+  return t;
+}
+
+}  // namespace rehearse

@@ -1,0 +1,114 @@
+#include "sim/config/value.hpp"
+
+#include <algorithm>
+#include <cstddef>
+
+namespace rehearse {
+
+Value Value::scalar(std::string text, Mark mark, bool quoted) {
+  Value v;
+  v.data_ = Scalar{std::move(text), quoted};
+  v.mark_ = std::move(mark);
+  return v;
+}
+
+Value Value::null(Mark mark) {
+  Value v;
+  v.mark_ = std::move(mark);
+  return v;
+}
+
+Value Value::list(List items, Mark mark) {
+  Value v;
+  v.data_ = std::move(items);
+  v.mark_ = std::move(mark);
+  return v;
+}
+
+Value Value::map(Map entries, Mark mark) {
+  Value v;
+  v.data_ = std::move(entries);
+  v.mark_ = std::move(mark);
+  return v;
+}
+
+const Value* Value::find(const std::string& key) const {
+  for (const auto& [name, value] : as_map()) {
+    if (name == key) return &value;
+  }
+  return nullptr;
+}
+
+void Value::set(const std::string& key, Value v) {
+  if (is_null()) data_ = Map{};
+  Map& entries = std::get<Map>(data_);
+  for (auto& [name, value] : entries) {
+    if (name == key) {
+      value = std::move(v);
+      return;
+    }
+  }
+  entries.emplace_back(key, std::move(v));
+}
+
+void Value::erase(const std::string& key) {
+  if (is_null()) return;
+  Map& entries = std::get<Map>(data_);
+  entries.erase(std::remove_if(entries.begin(), entries.end(),
+                               [&](const auto& entry) { return entry.first == key; }),
+                entries.end());
+}
+
+void Value::set_path(const std::string& dotted, Value v) {
+  Value* at = this;
+  std::size_t begin = 0;
+  while (true) {
+    const std::size_t dot = dotted.find('.', begin);
+    const std::string key = dotted.substr(begin, dot - begin);
+    if (key.empty()) {
+      throw UserError(v.mark(), "'" + dotted + "' is not a key such as 'plan.tensor_parallel'");
+    }
+    if (at->is_scalar() || at->is_list()) {
+      throw UserError(v.mark(), "cannot set '" + dotted + "': '" + dotted.substr(0, begin - 1) +
+                                    "' is a " + (at->is_list() ? "list" : "value") +
+                                    ", not a mapping");
+    }
+    if (dot == std::string::npos) {
+      at->set(key, std::move(v));
+      return;
+    }
+    if (at->is_null() || !at->find(key)) at->set(key, Value::map({}, v.mark()));
+    Map& entries = std::get<Map>(at->data_);
+    at = &std::find_if(entries.begin(), entries.end(), [&](const auto& e) {
+            return e.first == key;
+          })->second;
+    begin = dot + 1;
+  }
+}
+
+Value merged(const Value& base, const Value& over) {
+  if (!base.is_map() || !over.is_map()) return over;
+  Value result = base;
+  for (const auto& [key, value] : over.as_map()) {
+    const Value* known = base.find(key);
+    result.set(key, known ? merged(*known, value) : value);
+  }
+  return result;
+}
+
+Value with_mark(const Value& v, const Mark& mark) {
+  if (v.is_scalar()) return Value::scalar(v.as_scalar().text, mark, v.as_scalar().quoted);
+  if (v.is_list()) {
+    Value::List items;
+    for (const Value& item : v.as_list()) items.push_back(with_mark(item, mark));
+    return Value::list(std::move(items), mark);
+  }
+  if (v.is_map()) {
+    Value::Map entries;
+    for (const auto& [key, value] : v.as_map()) entries.emplace_back(key, with_mark(value, mark));
+    return Value::map(std::move(entries), mark);
+  }
+  return Value::null(mark);
+}
+
+}  // namespace rehearse

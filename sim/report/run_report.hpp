@@ -1,0 +1,54 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "sim/base/quantity.hpp"
+#include "sim/engine/annotations.hpp"
+#include "sim/engine/replay.hpp"
+#include "sim/report/breakdown.hpp"
+#include "sim/report/critical_path.hpp"
+#include "sim/report/memory_timeline.hpp"
+#include "sim/report/writers/writers.hpp"
+
+namespace rehearse {
+
+struct StageReport {
+  int pipeline_stage = 0;
+  Bytes peak_memory{0};
+  Bytes peak_reserved{0};
+  std::array<Bytes, kMemoryCategories> at_peak{};  // by MemoryCategory, at the peak
+};
+
+// Everything that `run` says about one plan: the fields of the JSON that users read.
+struct RunReport {
+  std::string scenario;  // name, with the plan's after a '/'
+  std::string plan_name;
+  std::string model, cluster, gpu, runtime, precision;
+  std::string plan_text;  // "dp 4", "tp 2 pp 2 1f1b", ...
+  std::int64_t parameters = 0;
+  int gpus = 0;
+  std::int64_t tokens_per_step = 0;
+  Seconds step_time{0};
+  double tokens_per_second = 0, tokens_per_second_per_gpu = 0;
+  double model_tflops_per_gpu = 0, mfu = 0, mfu_causal = 0, hfu = 0;
+  bool fits = true;
+  Bytes peak_memory{0}, peak_reserved{0}, memory_capacity{0};
+  Bytes memory_overhead{0};  // CUDA context and communication buffers
+  std::vector<StageReport> stages;
+  Breakdown breakdown;
+  std::vector<CommunicationRow> communication;
+  std::vector<std::string> notes;  // "attention's backward efficiency is transferred from ..."
+  // Largest contributors to a peak that does not fit and what would help, ready to print.
+  std::vector<std::string> memory_advice;
+  struct Simulation {
+    std::uint64_t tasks = 0, events = 0;
+    double wall_s = 0;
+    int ranks = 0, simulated_ranks = 0;
+    std::string structure_hash, timing_hash;
+  } simulation;
+};
+
+}  // namespace rehearse

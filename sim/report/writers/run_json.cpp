@@ -1,0 +1,114 @@
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "sim/report/run_report.hpp"
+
+namespace rehearse {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::array<const char*, kMemoryCategories> kCategoryNames{
+    "parameters", "gradients", "optimizer_states", "activations", "temporary"};
+
+// JSON has no infinity; a rate over a step of no time is not a number that a reader can use.
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+Json number(Seconds s) { return number(s.value); }
+
+Json stage_json(const StageReport& stage) {
+  Json at_peak = Json::object();
+  for (std::size_t i = 0; i < kCategoryNames.size(); ++i) {
+    at_peak[kCategoryNames[i]] = stage.at_peak[i].value;
+  }
+  return Json{{"pipeline_stage", stage.pipeline_stage},
+              {"peak_memory_bytes", stage.peak_memory.value},
+              {"peak_reserved_bytes", stage.peak_reserved.value},
+              {"memory_at_peak_bytes", std::move(at_peak)}};
+}
+
+Json communication_json(const CommunicationRow& row) {
+  return Json{{"operation", row.operation},
+              {"group", row.group},
+              {"count", row.count},
+              {"payload_bytes", row.payload.value},
+              {"wire_bytes_per_rank", row.wire_bytes_per_rank.value},
+              {"time_s", number(row.time)},
+              {"exposed_s", number(row.exposed)}};
+}
+
+Json breakdown_json(const Breakdown& parts) {
+  return Json{{"compute", number(parts.compute)},
+              {"exposed_communication", number(parts.exposed_communication)},
+              {"pipeline_bubble", number(parts.pipeline_bubble)},
+              {"host", number(parts.host)},
+              {"optimizer", number(parts.optimizer)}};
+}
+
+Json simulation_json(const RunReport::Simulation& simulation) {
+  return Json{{"tasks", simulation.tasks},
+              {"events", simulation.events},
+              {"wall_s", number(simulation.wall_s)},
+              {"ranks", simulation.ranks},
+              {"simulated_ranks", simulation.simulated_ranks},
+              {"structure_hash", simulation.structure_hash},
+              {"timing_hash", simulation.timing_hash}};
+}
+
+Json report_json(const RunReport& report) {
+  Json json{{"schema", "rehearse.run/1"},
+            {"scenario", report.scenario},
+            {"plan", report.plan_name},
+            {"plan_summary", report.plan_text},
+            {"model", report.model},
+            {"cluster", report.cluster},
+            {"gpu", report.gpu},
+            {"runtime", report.runtime},
+            {"precision", report.precision},
+            {"gpus", report.gpus},
+            {"tokens_per_step", report.tokens_per_step},
+            {"step_time_s", number(report.step_time)},
+            {"tokens_per_second", number(report.tokens_per_second)},
+            {"tokens_per_second_per_gpu", number(report.tokens_per_second_per_gpu)},
+            {"model_tflops_per_gpu", number(report.model_tflops_per_gpu)},
+            {"mfu", number(report.mfu)},
+            {"mfu_causal", number(report.mfu_causal)},
+            {"hfu", number(report.hfu)},
+            {"parameters", report.parameters},
+            {"fits_in_memory", report.fits},
+            {"peak_memory_bytes", report.peak_memory.value},
+            {"peak_reserved_bytes", report.peak_reserved.value},
+            {"memory_overhead_bytes", report.memory_overhead.value},
+            {"memory_capacity_bytes", report.memory_capacity.value}};
+  json["stages"] = Json::array();
+  for (const StageReport& stage : report.stages) json["stages"].push_back(stage_json(stage));
+  json["breakdown_s"] = breakdown_json(report.breakdown);
+  json["bubble_over_total"] = number(bubble_over_total(report.breakdown));
+  json["bubble_over_ideal"] = number(bubble_over_ideal(report.breakdown));
+  json["communication"] = Json::array();
+  for (const CommunicationRow& row : report.communication) {
+    json["communication"].push_back(communication_json(row));
+  }
+  json["notes"] = report.notes;
+  json["memory_advice"] = report.memory_advice;
+  json["simulation"] = simulation_json(report.simulation);
+  return json;
+}
+
+// Names come from users' files, whatever bytes those hold.
+std::string dump(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+std::string run_json(const RunReport& report) { return dump(report_json(report)); }
+
+std::string compare_json(const std::vector<RunReport>& reports) {
+  Json json{{"schema", "rehearse.compare/1"}, {"runs", Json::array()}};
+  for (const RunReport* report : best_first(reports)) {
+    json["runs"].push_back(report_json(*report));
+  }
+  return dump(json);
+}
+
+}  // namespace rehearse

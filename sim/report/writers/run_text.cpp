@@ -1,0 +1,139 @@
+#include <fmt/format.h>
+
+#include "sim/base/format.hpp"
+#include "sim/report/run_report.hpp"
+#include "sim/report/writers/text_table.hpp"
+
+namespace rehearse {
+namespace {
+
+using Align = TextTable::Align;
+
+std::string title(const RunReport& r) {
+  std::string text = fmt::format("{} on {}", r.model, r.cluster);
+  text += fmt::format(": {} {}{}", format_count(r.gpus), r.gpu, r.gpus == 1 ? "" : " GPUs");
+  if (!r.runtime.empty()) text += ", " + r.runtime;
+  if (!r.precision.empty()) text += ", " + r.precision;
+  std::string out = wrap("", text);
+  if (!r.plan_text.empty()) {
+    out +=
+        wrap(r.plan_name.empty() ? "plan: " : fmt::format("plan {}: ", r.plan_name), r.plan_text);
+  }
+  return out;
+}
+
+std::string memory_verdict(const RunReport& r) {
+  const Bytes needed = r.peak_reserved + r.memory_overhead;
+  const std::string sum =
+      fmt::format("{} per GPU ({} reserved + {} CUDA context and communication buffers) of {}",
+                  format_bytes(needed), format_bytes(r.peak_reserved),
+                  format_bytes(r.memory_overhead), format_bytes(r.memory_capacity));
+  if (r.fits) return wrap("memory          ", "fits: " + sum);
+  std::string out = wrap("DOES NOT FIT IN MEMORY: ", "needs " + sum +
+                                                         ". The numbers below are of "
+                                                         "a GPU with enough of it.");
+  for (const std::string& line : r.memory_advice) out += wrap("  - ", line);
+  return out;
+}
+
+std::string headline(const RunReport& r) {
+  std::string out;
+  out += fmt::format("step time       {}   {} tokens a step\n", format_seconds(r.step_time),
+                     format_count(r.tokens_per_step));
+  out += fmt::format("throughput      {:.1f} tokens/s, {:.1f} per GPU\n", r.tokens_per_second,
+                     r.tokens_per_second_per_gpu);
+  out += fmt::format("model FLOP/s    {:.1f} TFLOP/s per GPU\n", r.model_tflops_per_gpu);
+  out += fmt::format("utilisation     MFU {}, MFU causal {}, HFU {}   of the dense peak\n",
+                     format_percent(r.mfu), format_percent(r.mfu_causal), format_percent(r.hfu));
+  out += fmt::format("parameters      {}\n", format_count(r.parameters));
+  return out;
+}
+
+std::string breakdown_section(const RunReport& r) {
+  const Breakdown& parts = r.breakdown;
+  const Seconds total = parts.total();
+  TextTable table({{"where the step goes", Align::kLeft}, {"time"}, {"share"}, {"", Align::kLeft}});
+  const auto add = [&](const char* name, Seconds time, std::string remark = {}) {
+    const double share = total.value > 0 ? ratio(time, total) : 0.0;
+    table.add_row({name, format_seconds(time), format_percent(share), std::move(remark)});
+  };
+  add("compute", parts.compute, "forward, backward, recomputation");
+  add("exposed communication", parts.exposed_communication);
+  add("pipeline bubble", parts.pipeline_bubble,
+      parts.pipeline_bubble.value > 0
+          ? fmt::format("over total {}, over ideal {}", format_percent(bubble_over_total(parts)),
+                        format_percent(bubble_over_ideal(parts)))
+          : "");
+  add("host", parts.host, "the GPU waits for kernels to be issued");
+  add("optimizer", parts.optimizer);
+  add("total", total);
+  return table.to_string("");
+}
+
+std::string memory_section(const RunReport& r) {
+  TextTable table({{"stage"},
+                   {"parameters"},
+                   {"gradients"},
+                   {"optimizer"},
+                   {"activations"},
+                   {"temporary"},
+                   {"peak"},
+                   {"reserved"},
+                   {"capacity"}});
+  for (const StageReport& stage : r.stages) {
+    std::vector<std::string> row{std::to_string(stage.pipeline_stage)};
+    for (const Bytes bytes : stage.at_peak) row.push_back(format_bytes(bytes));
+    row.push_back(format_bytes(stage.peak_memory));
+    row.push_back(format_bytes(stage.peak_reserved));
+    row.push_back(format_bytes(r.memory_capacity));
+    table.add_row(std::move(row));
+  }
+  return "memory of a GPU at its peak, by pipeline stage\n" + table.to_string("  ");
+}
+
+std::string communication_section(const RunReport& r) {
+  TextTable table({{"operation", Align::kLeft},
+                   {"group", Align::kLeft},
+                   {"count"},
+                   {"payload"},
+                   {"wire per rank"},
+                   {"time"},
+                   {"exposed"}});
+  for (const CommunicationRow& row : r.communication) {
+    table.add_row({row.operation, row.group, format_count(row.count), format_bytes(row.payload),
+                   format_bytes(row.wire_bytes_per_rank), format_seconds(row.time),
+                   format_seconds(row.exposed)});
+  }
+  return "communication of the slowest GPU in a step (payload: full buffers; wire: what it "
+         "sends)\n" +
+         table.to_string("  ");
+}
+
+std::string simulation_line(const RunReport::Simulation& s) {
+  return wrap("simulated: ",
+              fmt::format("{} of {} ranks, {} tasks, {} events in {}; structure {}, timing {}",
+                          s.simulated_ranks, format_count(s.ranks),
+                          format_count(static_cast<std::int64_t>(s.tasks)),
+                          format_count(static_cast<std::int64_t>(s.events)),
+                          format_seconds(Seconds(s.wall_s)), s.structure_hash, s.timing_hash));
+}
+
+}  // namespace
+
+std::string run_text(const RunReport& report) {
+  std::string out = title(report) + "\n";
+  if (!report.fits) out += memory_verdict(report) + "\n";
+  out += headline(report);
+  if (report.fits) out += memory_verdict(report);
+  out += "\n" + breakdown_section(report);
+  if (!report.stages.empty()) out += "\n" + memory_section(report);
+  if (!report.communication.empty()) out += "\n" + communication_section(report);
+  if (!report.notes.empty()) {
+    out += "\nnotes\n";
+    for (const std::string& note : report.notes) out += wrap("  - ", note);
+  }
+  out += "\n" + simulation_line(report.simulation);
+  return out;
+}
+
+}  // namespace rehearse

@@ -1,0 +1,97 @@
+#include "strategies/build_program.hpp"
+
+#include <algorithm>
+
+#include "strategies/rank_builder.hpp"
+#include "strategies/tensor/shard.hpp"
+
+namespace rehearse {
+namespace {
+
+struct SimulatedRank {
+  RankMap::Place place;
+  int represents = 1;
+};
+
+bool data_ranks_differ(const ResolvedPlan& plan, const Runtime& runtime) {
+  return plan.data > 1 && plan.plan.zero_stage == 1 && runtime.whole_parameter_shards;
+}
+
+std::vector<SimulatedRank> simulated_ranks(const ResolvedPlan& plan, const Runtime& runtime,
+                                           bool fold) {
+  const bool all_data = !fold || data_ranks_differ(plan, runtime);
+  const int data = all_data ? plan.data : 1;
+  const int tensor = fold ? 1 : plan.tensor, context = fold ? 1 : plan.context;
+  std::vector<SimulatedRank> out;
+  for (int p = 0; p < plan.pipeline; ++p)
+    for (int d = 0; d < data; ++d)
+      for (int c = 0; c < context; ++c)
+        for (int t = 0; t < tensor; ++t)
+          out.push_back({{d, t, c, p}, plan.ranks() / (plan.pipeline * data * context * tensor)});
+  return out;
+}
+
+CommGroup group_of(const Cluster& cluster, const RankMap& map, const char* axis) {
+  return comm_group(cluster, map.group({}, axis));
+}
+
+}  // namespace
+
+GraphOptions graph_options(const ResolvedPlan& plan) {
+  const Precision& p = plan.training.precision;
+  GraphOptions o;
+  o.batch = plan.training.micro_batch_size;
+  o.sequence = plan.training.sequence_length / plan.context;
+  o.compute = p.compute;
+  o.parameters = p.sharded_fp32 ? p.compute : p.parameters;
+  o.flash_attention = plan.training.attention == AttentionKind::kFlash;
+  o.dropout = plan.training.dropout;
+  o.causal = plan.training.causal;
+  o.autocast = p.autocast;
+  return o;
+}
+
+Program build_program(const ResolvedPlan& plan, const Model& model, const Cluster& cluster,
+                      const Runtime& runtime, const BuildOptions& options) {
+  Program program;
+  const RankMap map = rank_map(plan);
+  program.total_ranks = plan.ranks();
+  program.positions = static_cast<int>(model.layers) + 2;
+  program.groups[static_cast<int>(GroupKind::kTensor)] = group_of(cluster, map, "tp");
+  program.groups[static_cast<int>(GroupKind::kContext)] = group_of(cluster, map, "cp");
+  program.groups[static_cast<int>(GroupKind::kData)] = group_of(cluster, map, "dp");
+  program.groups[static_cast<int>(GroupKind::kPipeline)] = group_of(cluster, map, "pp");
+
+  const ModelGraphs graphs =
+      shard(build_graphs(model, graph_options(plan)),
+            {plan.tensor, plan.plan.sequence_parallel, plan.plan.vocabulary_parallel});
+  const SharedSegments shared(program, graphs, plan, runtime);
+
+  const std::vector<SimulatedRank> simulated = simulated_ranks(plan, runtime, options.fold);
+  for (const SimulatedRank& s : simulated) {
+    RankProgram rank;
+    rank.rank = map.rank_of(s.place);
+    rank.pipeline_rank = s.place.pipeline;
+    rank.represents = s.represents;
+    rank.groups.resize(kGroupKinds);
+    std::vector<int> at_stage(static_cast<std::size_t>(plan.pipeline), -1);
+    for (std::size_t i = 0; i < simulated.size(); ++i) {
+      const RankMap::Place &a = s.place, &b = simulated[i].place;
+      const bool t = a.tensor == b.tensor, c = a.context == b.context, d = a.data == b.data,
+                 p = a.pipeline == b.pipeline;
+      const auto index = static_cast<std::int32_t>(i);
+      if (c && d && p) rank.groups[static_cast<int>(GroupKind::kTensor)].push_back(index);
+      if (t && d && p) rank.groups[static_cast<int>(GroupKind::kContext)].push_back(index);
+      if (t && c && p) rank.groups[static_cast<int>(GroupKind::kData)].push_back(index);
+      if (t && c && d) {
+        rank.groups[static_cast<int>(GroupKind::kPipeline)].push_back(index);
+        at_stage[static_cast<std::size_t>(b.pipeline)] = index;
+      }
+    }
+    program.ranks.push_back(std::move(rank));
+    build_rank(program, program.ranks.back(), s.place, at_stage, plan, model, runtime, shared);
+  }
+  return program;
+}
+
+}  // namespace rehearse

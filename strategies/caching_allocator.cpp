@@ -1,0 +1,88 @@
+#include "strategies/caching_allocator.hpp"
+
+namespace rehearse {
+namespace {
+
+constexpr std::int64_t kRound = 512;
+constexpr std::int64_t kMiB = 1 << 20;
+
+std::int64_t up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
+
+std::int64_t segment_size(std::int64_t size) {
+  if (size <= kMiB) return 2 * kMiB;
+  if (size < 10 * kMiB) return 20 * kMiB;
+  return up(size, 2 * kMiB);
+}
+
+}  // namespace
+
+CachingAllocator::Handle CachingAllocator::find_or_reserve(std::int64_t size) {
+  const bool small = size <= kMiB;
+  Pool& free = pool(small);
+  const auto it = free.lower_bound({size, 0});
+  if (it != free.end()) {
+    const Handle h = it->second;
+    free.erase(it);
+    return h;
+  }
+  Handle h = blocks_.size();
+  if (unused_.empty()) {
+    blocks_.emplace_back();
+  } else {
+    h = unused_.back();
+    unused_.pop_back();
+  }
+  blocks_[h] = {segment_size(size), true, small, 0, 0};
+  reserved_ += blocks_[h].size;
+  return h;
+}
+
+CachingAllocator::Handle CachingAllocator::allocate(Bytes bytes) {
+  const std::int64_t size = up(bytes.value > 0 ? bytes.value : 1, kRound);
+  const Handle h = find_or_reserve(size);
+  const std::int64_t left = blocks_[h].size - size;
+  const bool small = blocks_[h].small;
+  if (small ? left >= kRound : left > kMiB) {
+    Handle rest = blocks_.size();
+    if (unused_.empty()) {
+      blocks_.emplace_back();
+    } else {
+      rest = unused_.back();
+      unused_.pop_back();
+    }
+    blocks_[rest] = {left, true, small, h, blocks_[h].next};
+    if (blocks_[rest].next) blocks_[blocks_[rest].next].previous = rest;
+    blocks_[h].next = rest;
+    blocks_[h].size = size;
+    pool(small).insert({left, rest});
+  }
+  blocks_[h].free = false;
+  allocated_ += size;
+  return h;
+}
+
+void CachingAllocator::release(Handle h) {
+  Block& b = blocks_[h];
+  allocated_ -= b.size;
+  b.free = true;
+  const auto join = [&](Handle left, Handle right) {
+    // `right` disappears into `left`.
+    blocks_[left].size += blocks_[right].size;
+    blocks_[left].next = blocks_[right].next;
+    if (blocks_[left].next) blocks_[blocks_[left].next].previous = left;
+    unused_.push_back(right);
+  };
+  Handle at = h;
+  if (const Handle n = blocks_[at].next; n && blocks_[n].free) {
+    pool(b.small).erase({blocks_[n].size, n});
+    join(at, n);
+  }
+  if (const Handle p = blocks_[at].previous; p && blocks_[p].free) {
+    pool(blocks_[at].small).erase({blocks_[p].size, p});
+    join(p, at);
+    at = p;
+  }
+  pool(blocks_[at].small).insert({blocks_[at].size, at});
+}
+
+}  // namespace rehearse

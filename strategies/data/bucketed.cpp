@@ -1,0 +1,159 @@
+#include <algorithm>
+#include <map>
+
+#include "strategies/data/data_parallel.hpp"
+
+namespace rehearse {
+namespace {
+
+// Buckets of gradients, reduced on their own stream while backward goes on (PyTorch DDP: Li et al.
+// 2020; Megatron's distributed optimizer).
+//
+// Buckets are filled in the reverse order of the parameters up to `bucket_size` each (the first up
+// to the runtime's `first_bucket`), and are launched in that order as soon as the last of their
+// gradients exists. ZeRO 0 all-reduces. ZeRO 1 in PyTorch all-reduces too, and each rank then
+// updates whole parameters and broadcasts them; Megatron reduce-scatters, updates an even share, and
+// all-gathers.
+class Bucketed final : public DataParallel {
+ public:
+  explicit Bucketed(const DataContext& c) : c_(c) {
+    if (c_.plan.plan.zero_stage == 1 && c_.runtime.whole_parameter_shards) assign_owners();
+    make_buckets();
+  }
+
+  void begin_step(StepWriter&) override { std::fill(missing_.begin(), missing_.end(), -1); }
+
+  void backward(StepWriter& w, const Unit& u, BackwardPart part, bool first, bool last) override {
+    const bool persistent = c_.runtime.persistent_gradients;
+    if (!last) {
+      const bool fresh = first && !u.shares_gradient;
+      run_backward(w, u, part, fresh ? GradientStore::kFresh : GradientStore::kAccumulate);
+      return;
+    }
+    const bool copies = !persistent && c_.runtime.gradient_copies > 0;
+    GradientStore store = first && !u.shares_gradient ? GradientStore::kFresh : GradientStore::kAccumulate;
+    if (copies) store = first ? GradientStore::kCopyOut : GradientStore::kAccumulateCopyOut;
+    if (part != BackwardPart::kAll) {
+      run_backward(w, u, part, store);
+      if (part == BackwardPart::kWeights)
+        for (const Parameter& p : u.parameters) ready(w, u, p.tensor);
+      return;
+    }
+    for (const BackwardPiece& piece : u.segments->backward_pieces(store)) {
+      w.segment(piece.segment, u.position);
+      // Parameters of one operator become ready last first.
+      for (auto p = piece.ready.rbegin(); p != piece.ready.rend(); ++p) ready(w, u, *p);
+    }
+  }
+
+  void finish_backward(StepWriter& w) override { w.order(StreamKind::kData, StreamKind::kCompute); }
+
+  void after_optimizer(StepWriter& w) override {
+    if (c_.plan.plan.zero_stage == 1) share_parameters(w);
+    if (!c_.runtime.persistent_gradients && c_.runtime.gradient_copies == 0)
+      release_gradients(w, c_.units);
+  }
+
+  std::int64_t updated_elements() const override {
+    if (c_.plan.plan.zero_stage == 0) return c_.elements();
+    if (!owned_.empty()) return owned_[static_cast<std::size_t>(c_.data_rank)];
+    return (c_.elements() + c_.plan.data - 1) / c_.plan.data;
+  }
+  std::int64_t updated_tensors() const override {
+    std::int64_t n = 0;
+    for (const Unit& u : c_.units) n += static_cast<std::int64_t>(u.parameters.size());
+    return c_.plan.plan.zero_stage == 0 ? n : (n + c_.plan.data - 1) / c_.plan.data;
+  }
+  Bytes parameter_bytes() const override {
+    return Bytes(c_.elements() * size_of(c_.precision().parameters).value);
+  }
+  Bytes persistent_gradient_bytes() const override {
+    return Bytes(c_.elements() * size_of(c_.precision().gradients).value);
+  }
+
+ private:
+  struct Bucket {
+    Bytes bytes{0};
+    int parameters = 0;
+  };
+
+  void make_buckets() {
+    const std::int64_t element = size_of(c_.precision().gradients).value;
+    Bytes limit = c_.runtime.first_bucket.value > 0 ? c_.runtime.first_bucket
+                                                     : c_.plan.plan.bucket_size;
+    for (auto u = c_.units.rbegin(); u != c_.units.rend(); ++u)
+      for (auto p = u->parameters.rbegin(); p != u->parameters.rend(); ++p) {
+        if (buckets_.empty() || buckets_.back().bytes >= limit) {
+          if (!buckets_.empty()) limit = c_.plan.plan.bucket_size;
+          buckets_.emplace_back();
+        }
+        buckets_.back().bytes += Bytes(p->elements * element);
+        ++buckets_.back().parameters;
+        bucket_of_[{u->position, p->tensor}] = buckets_.size() - 1;
+      }
+    missing_.assign(buckets_.size(), -1);
+  }
+
+  void ready(StepWriter& w, const Unit& u, TensorId tensor) {
+    const auto it = bucket_of_.find({u.position, tensor});
+    if (it == bucket_of_.end()) return;
+    int& missing = missing_[it->second];
+    if (missing < 0) missing = buckets_[it->second].parameters;
+    --missing;
+    while (next_ < buckets_.size() && missing_[next_] == 0) launch(w, buckets_[next_++]);
+    if (next_ == buckets_.size()) next_ = 0;
+  }
+
+  void launch(StepWriter& w, const Bucket& b) {
+    w.order(StreamKind::kCompute, StreamKind::kData);
+    const bool scatter = c_.plan.plan.zero_stage == 1 && !c_.runtime.whole_parameter_shards;
+    const std::int64_t elements = b.bytes.value / size_of(c_.precision().gradients).value;
+    w.collective(StreamKind::kData,
+                 scatter ? CollectiveOp::kReduceScatter : CollectiveOp::kAllReduce,
+                 GroupKind::kData, Bytes(elements * size_of(c_.precision().reduce).value),
+                 "gradients");
+  }
+
+  // ZeroRedundancyOptimizer: parameters by size, largest first, each to the rank with least.
+  void assign_owners() {
+    std::vector<std::int64_t> sizes;
+    for (const Unit& u : c_.units)
+      for (const Parameter& p : u.parameters) sizes.push_back(p.elements);
+    std::stable_sort(sizes.begin(), sizes.end(), std::greater<>());
+    owned_.assign(static_cast<std::size_t>(c_.plan.data), 0);
+    for (std::int64_t s : sizes) *std::min_element(owned_.begin(), owned_.end()) += s;
+  }
+
+  void share_parameters(StepWriter& w) {
+    const std::int64_t element =
+        size_of(c_.precision().master_weights ? c_.precision().compute : c_.precision().parameters).value;
+    w.order(StreamKind::kCompute, StreamKind::kData);
+    if (c_.runtime.whole_parameter_shards) {
+      for (const Unit& u : c_.units)
+        for (const Parameter& p : u.parameters)
+          w.collective(StreamKind::kData, CollectiveOp::kBroadcast, GroupKind::kData,
+                       Bytes(p.elements * element), "parameters");
+    } else {
+      for (const Bucket& b : buckets_)
+        w.collective(StreamKind::kData, CollectiveOp::kAllGather, GroupKind::kData,
+                     Bytes(b.bytes.value / size_of(c_.precision().gradients).value * element),
+                     "parameters");
+    }
+    w.order(StreamKind::kData, StreamKind::kCompute);
+  }
+
+  DataContext c_;
+  std::vector<Bucket> buckets_;
+  std::map<std::pair<int, TensorId>, std::size_t> bucket_of_;
+  std::vector<int> missing_;
+  std::size_t next_ = 0;
+  std::vector<std::int64_t> owned_;
+};
+
+}  // namespace
+
+std::unique_ptr<DataParallel> make_bucketed(const DataContext& c) {
+  return std::make_unique<Bucketed>(c);
+}
+
+}  // namespace rehearse

@@ -1,0 +1,64 @@
+#include "strategies/data/data_parallel.hpp"
+
+#include <array>
+
+namespace rehearse {
+namespace {
+
+constexpr std::array kStrategies{
+    DataStrategy{"replicated", "whole replicas; one blocking all-reduce a parameter after backward",
+                 make_replicated},
+    DataStrategy{"bucketed",
+                 "whole replicas; buckets of gradients reduced during backward (DDP), optimizer states "
+                 "replicated (ZeRO 0) or cut (ZeRO 1)",
+                 make_bucketed},
+    DataStrategy{"fully-sharded", "parameters gathered when used, gradients reduce-scattered (ZeRO 2, 3)",
+                 make_fully_sharded},
+};
+
+}  // namespace
+
+std::int64_t Unit::elements() const {
+  std::int64_t n = 0;
+  for (const Parameter& p : parameters) n += p.elements;
+  return n;
+}
+
+std::int64_t DataContext::elements() const {
+  std::int64_t n = 0;
+  for (const Unit& u : units) n += u.elements();
+  return n;
+}
+
+void run_backward(StepWriter& w, const Unit& unit, BackwardPart part, GradientStore store) {
+  switch (part) {
+    case BackwardPart::kAll:
+      w.segment(unit.segments->backward(store), unit.position);
+      break;
+    case BackwardPart::kInputs:
+      w.segment(unit.segments->backward_inputs(), unit.position);
+      break;
+    case BackwardPart::kWeights:
+      w.segment(unit.segments->backward_weights(store), unit.position);
+      break;
+  }
+}
+
+void release_gradients(StepWriter& w, std::span<Unit> units) {
+  w.at(0, 0);
+  for (const Unit& u : units)
+    for (const Parameter& p : u.parameters) w.release(MemoryScope::kRank, u.position, p.tensor, u.segments->gradient_bytes(p.tensor),
+                MemoryCategory::kGradients);
+}
+
+std::span<const DataStrategy> data_strategies() { return kStrategies; }
+
+std::unique_ptr<DataParallel> make_data_parallel(const DataContext& c) {
+  const Plan& p = c.plan.plan;
+  if (c.plan.data > 1 && p.zero_stage >= 2) return make_fully_sharded(c);
+  if (c.plan.data > 1 && (p.gradient_sync == GradientSync::kOverlap || p.zero_stage == 1))
+    return make_bucketed(c);
+  return make_replicated(c);
+}
+
+}  // namespace rehearse

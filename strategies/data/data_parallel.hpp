@@ -1,0 +1,86 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "strategies/plan.hpp"
+#include "strategies/segments/segments.hpp"
+#include "strategies/step_writer.hpp"
+
+namespace rehearse {
+
+// A parameter of one graph of a rank, as this rank has it (after tensor parallelism).
+struct Parameter {
+  TensorId tensor = 0;
+  std::int64_t elements = 0;
+};
+
+// One graph (embedding, a block, the head) of a rank: what data parallelism wraps.
+struct Unit {
+  int position = 0;  // 0 the embedding, 1 to L the blocks, L + 1 the head
+  int chunk = 0;
+  SegmentMaker* segments = nullptr;
+  std::vector<Parameter> parameters;  // that this unit owns (a tied head owns no matrix)
+  bool shares_gradient = false;       // a tied embedding: the head's backward came first
+  std::int64_t elements() const;
+};
+
+// Which part of a backward pass an action asks for.
+enum class BackwardPart : std::uint8_t { kAll, kInputs, kWeights };
+
+// How replicas keep their parameters, gradients and optimizer states, and meet: one file a strategy.
+// Called by the rank's builder in the order in which a host would run hooks.
+class DataParallel {
+ public:
+  virtual ~DataParallel() = default;
+  virtual void begin_step(StepWriter&) {}
+  virtual void before_forward(StepWriter&, const Unit&) {}
+  virtual void after_forward(StepWriter&, const Unit&) {}
+  virtual void before_backward(StepWriter&, const Unit&) {}
+  // Runs the unit's backward. `first` and `last`: the first and last micro-batch of the step that
+  // runs backward through this unit.
+  virtual void backward(StepWriter&, const Unit&, BackwardPart part, bool first, bool last) = 0;
+  // After every micro-batch's backward, before the optimizer.
+  virtual void finish_backward(StepWriter&) {}
+  // After the optimizer has updated what this rank owns.
+  virtual void after_optimizer(StepWriter&) {}
+
+  // Elements that this rank updates and keeps states for, and the bytes it keeps for the whole run.
+  virtual std::int64_t updated_elements() const = 0;
+  virtual std::int64_t updated_tensors() const = 0;
+  virtual Bytes parameter_bytes() const = 0;
+  virtual Bytes persistent_gradient_bytes() const { return Bytes(0); }
+};
+
+// What every strategy knows.
+struct DataContext {
+  const ResolvedPlan& plan;
+  const Runtime& runtime;
+  std::span<Unit> units;  // of this rank, by position
+  int data_rank = 0;
+  const Precision& precision() const { return plan.training.precision; }
+  std::int64_t elements() const;
+};
+
+// Runs backward with the given store; what all strategies without buckets do.
+void run_backward(StepWriter& w, const Unit& unit, BackwardPart part, GradientStore store);
+// Gradients that are not persistent die when the optimizer has used them (zero_grad).
+void release_gradients(StepWriter& w, std::span<Unit> units);
+
+struct DataStrategy {
+  const char* name;
+  const char* summary;
+  std::unique_ptr<DataParallel> (*make)(const DataContext&);
+};
+std::span<const DataStrategy> data_strategies();
+// The strategy that a plan asks for.
+std::unique_ptr<DataParallel> make_data_parallel(const DataContext& c);
+
+// One file each.
+std::unique_ptr<DataParallel> make_replicated(const DataContext&);
+std::unique_ptr<DataParallel> make_bucketed(const DataContext&);
+std::unique_ptr<DataParallel> make_fully_sharded(const DataContext&);
+
+}  // namespace rehearse

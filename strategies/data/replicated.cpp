@@ -1,0 +1,57 @@
+#include "strategies/data/data_parallel.hpp"
+
+namespace rehearse {
+namespace {
+
+// Whole replicas. With more than one, gradients are all-reduced parameter by parameter after the last
+// backward, each blocking the compute stream (`gradient_sync: end`).
+class Replicated final : public DataParallel {
+ public:
+  explicit Replicated(const DataContext& c) : c_(c) {}
+
+  void backward(StepWriter& w, const Unit& u, BackwardPart part, bool first, bool) override {
+    const bool fresh = first && !u.shares_gradient;
+    run_backward(w, u, part, fresh ? GradientStore::kFresh : GradientStore::kAccumulate);
+  }
+
+  void finish_backward(StepWriter& w) override {
+    if (c_.plan.data == 1) return;
+    const std::int64_t element = size_of(c_.precision().reduce).value;
+    for (const Unit& u : c_.units)
+      for (const Parameter& p : u.parameters) {
+        w.order(StreamKind::kCompute, StreamKind::kData);
+        w.collective(StreamKind::kData, CollectiveOp::kAllReduce, GroupKind::kData,
+                     Bytes(p.elements * element), "gradients");
+        w.order(StreamKind::kData, StreamKind::kCompute);
+      }
+  }
+
+  void after_optimizer(StepWriter& w) override {
+    if (!c_.runtime.persistent_gradients) release_gradients(w, c_.units);
+  }
+
+  std::int64_t updated_elements() const override { return c_.elements(); }
+  std::int64_t updated_tensors() const override {
+    std::int64_t n = 0;
+    for (const Unit& u : c_.units) n += static_cast<std::int64_t>(u.parameters.size());
+    return n;
+  }
+  Bytes parameter_bytes() const override {
+    return Bytes(c_.elements() * size_of(c_.precision().parameters).value);
+  }
+  Bytes persistent_gradient_bytes() const override {
+    if (!c_.runtime.persistent_gradients) return Bytes(0);
+    return Bytes(c_.elements() * size_of(c_.precision().gradients).value);
+  }
+
+ private:
+  DataContext c_;
+};
+
+}  // namespace
+
+std::unique_ptr<DataParallel> make_replicated(const DataContext& c) {
+  return std::make_unique<Replicated>(c);
+}
+
+}  // namespace rehearse

@@ -1,0 +1,36 @@
+#pragma once
+
+#include "hardware/cluster.hpp"
+#include "sim/engine/annotations.hpp"
+#include "sim/engine/task_graph.hpp"
+#include "strategies/program.hpp"
+
+namespace rehearse {
+
+struct LowerOptions {
+  int steps = 2;      // back to back; the last is the steady one
+  bool merge = true;  // consecutive segments that nothing outside can interrupt become one task
+  Clocks clocks = Clocks::kSustained;
+};
+
+struct Lowered {
+  TaskGraph graph;
+  Annotations notes;  // with `memory` filled when tasks are not merged
+};
+
+// Prices a program and turns it into tasks.
+//
+// Host and streams. Every rank has a host stream; issuing takes host time, and what is issued starts
+// no earlier than that plus the launch latency. A run of segments on the compute stream is, whatever
+// happens outside, the max-plus map end = max(S + D, H + E) of the time S when its stream is free and
+// the time H when its host begins: D adds up its kernels, and E is the latest that a kernel's issue
+// and everything after it can end. So it is one task of D that starts no earlier than H + E - D:
+// merging is exact, and a run of any length costs three tasks.
+//
+// Ranks meet in collectives (a join of their arrivals, then the collective on each) and in messages
+// (the transfer occupies the sender's stream, the latency follows on the receiver's). Ranks are
+// walked together so that every edge goes forward; a program in which ranks wait for each other for
+// ever is a bug (std::logic_error).
+Lowered lower(const Program& program, const Cluster& cluster, const LowerOptions& options);
+
+}  // namespace rehearse

@@ -1,0 +1,40 @@
+#include "strategies/optimizer.hpp"
+
+namespace rehearse {
+namespace {
+
+struct PerElement {
+  std::int64_t parameter, gradient, moments, master;
+};
+
+PerElement per_element(const ResolvedPlan& plan) {
+  const Precision& p = plan.training.precision;
+  const std::int64_t moments =
+      plan.training.optimizer == OptimizerKind::kAdamW ? 2 * size_of(p.optimizer_states).value : 0;
+  return {size_of(p.parameters).value, size_of(p.gradients).value, moments,
+          p.master_weights ? 4 : 0};
+}
+
+}  // namespace
+
+void optimizer_step(StepWriter& w, const ResolvedPlan& plan, std::int64_t elements,
+                    std::int64_t tensors) {
+  const PerElement b = per_element(plan);
+  const Runtime& rt = w.runtime();
+  const bool adamw = plan.training.optimizer == OptimizerKind::kAdamW;
+  w.host(rt.host_optimizer + rt.host_optimizer_per_tensor * static_cast<double>(tensors));
+  // With master weights the step reads those, and writes them and the working copy.
+  const std::int64_t read = (b.master > 0 ? b.master : b.parameter) + b.gradient + b.moments;
+  const std::int64_t written = b.parameter + b.master + b.moments;
+  w.kernel(StreamKind::kCompute, Activity::kOptimizer,
+           adamw ? "multi_tensor_apply_kernel (FusedAdam)" : "multi_tensor_apply_kernel (SGD)",
+           {rt.optimizer_class.at(adamw ? "adamw" : "sgd"), Bytes(elements * read),
+            Bytes(elements * written), elements});
+}
+
+Bytes optimizer_state_bytes(const ResolvedPlan& plan, std::int64_t elements) {
+  const PerElement b = per_element(plan);
+  return Bytes(elements * (b.moments + b.master));
+}
+
+}  // namespace rehearse

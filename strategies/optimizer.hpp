@@ -1,0 +1,16 @@
+#pragma once
+
+#include "strategies/plan.hpp"
+#include "strategies/step_writer.hpp"
+
+namespace rehearse {
+
+// The update of `elements` parameters in `tensors` tensors, as one fused multi-tensor pass over
+// parameters, gradients, moments and, where there are any, fp32 master weights.
+void optimizer_step(StepWriter& w, const ResolvedPlan& plan, std::int64_t elements,
+                    std::int64_t tensors);
+
+// Moments and master weights of `elements` parameters.
+Bytes optimizer_state_bytes(const ResolvedPlan& plan, std::int64_t elements);
+
+}  // namespace rehearse

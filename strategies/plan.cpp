@@ -1,0 +1,283 @@
+#include "strategies/plan.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "sim/base/error.hpp"
+#include "sim/base/suggest.hpp"
+
+namespace rehearse {
+namespace {
+
+// Round half to even, as Python's round.
+int rounded(double x) { return static_cast<int>(std::nearbyint(x)); }
+
+class Checker {
+ public:
+  Checker(const Scenario& s, const Model& m, const Cluster& c, const Runtime& r)
+      : s_(s), model_(m), cluster_(c), runtime_(r) {}
+
+  ResolvedPlan resolve() {
+    out_.plan = s_.plan;
+    out_.training = s_.training;
+    out_.tensor = s_.plan.tensor_parallel;
+    out_.context = s_.plan.context_parallel;
+    out_.pipeline = s_.plan.pipeline_parallel;
+    degrees();
+    schedule();
+    micro_batches();
+    tensor();
+    stages();
+    context();
+    data();
+    errors_.throw_if_any();
+    return out_;
+  }
+
+ private:
+  void error(const std::string& key, std::string message, std::string hint = {}) {
+    errors_.add(s_.mark_of(key), std::move(message), std::move(hint));
+  }
+
+  void degrees() {
+    const int gpus = cluster_.gpus();
+    const int fixed = out_.tensor * out_.context * out_.pipeline;
+    out_.data = s_.plan.data_parallel;
+    if (out_.data == 0) {
+      out_.data = std::max(1, gpus / fixed);
+      if (out_.data * fixed != gpus)
+        error("plan", fmt::format("tensor_parallel {} x context_parallel {} x pipeline_parallel {} = {} "
+                                  "does not divide the cluster's {} GPUs",
+                                  out_.tensor, out_.context, out_.pipeline, fixed, gpus));
+    } else if (out_.ranks() != gpus) {
+      error("plan.data_parallel",
+            fmt::format("data_parallel {} x tensor_parallel {} x context_parallel {} x "
+                        "pipeline_parallel {} = {} ranks, but the cluster has {} GPUs",
+                        out_.data, out_.tensor, out_.context, out_.pipeline, out_.ranks(), gpus),
+            fixed > 0 && gpus % fixed == 0
+                ? fmt::format("data_parallel: {} would use them all", gpus / fixed)
+                : "");
+    }
+  }
+
+  void schedule() {
+    std::string name = s_.plan.schedule;
+    out_.chunks = s_.plan.virtual_stages;
+    if (name == "1f1b" && out_.chunks > 1) name = "interleaved-1f1b";
+    out_.schedule = find_schedule(name);
+    if (!out_.schedule) {
+      error("plan.schedule", fmt::format("no schedule '{}'", name), suggestion(name, schedule_names()));
+      out_.schedule = find_schedule("1f1b");
+      return;
+    }
+    if (out_.pipeline == 1) {
+      if (out_.chunks > 1 && name != "interleaved-1f1b")
+        error("plan.virtual_stages", "virtual_stages needs pipeline_parallel of at least 2");
+      out_.chunks = 1;
+      // Without a pipeline each micro-batch runs forward and backward in turn, as 1F1B does.
+      out_.schedule = find_schedule("1f1b");
+      return;
+    }
+    const int needed = out_.schedule->chunks_per_rank;
+    if (needed > 0 && out_.chunks != needed) {
+      if (out_.chunks != 1)
+        error("plan.virtual_stages",
+              fmt::format("schedule {} has {} chunk{} a rank, not {}", name, needed,
+                          needed == 1 ? "" : "s", out_.chunks),
+              needed == 1 ? "schedule: interleaved-1f1b takes several" : "");
+      out_.chunks = needed;
+    }
+  }
+
+  void micro_batches() {
+    const auto& t = s_.training;
+    const std::int64_t per_pass = t.micro_batch_size * out_.data;
+    if (t.global_batch_size % per_pass != 0) {
+      error("training.global_batch_size",
+            fmt::format("global_batch_size {} is not a multiple of micro_batch_size {} x "
+                        "data_parallel {} = {}",
+                        t.global_batch_size, t.micro_batch_size, out_.data, per_pass));
+      return;
+    }
+    out_.micro_batches = static_cast<int>(t.global_batch_size / per_pass);
+    if (out_.pipeline > 1 && out_.schedule->whole_rounds && out_.chunks > 1 &&
+        out_.micro_batches % out_.pipeline != 0)
+      error("plan.schedule",
+            fmt::format("schedule {} needs micro-batches in multiples of pipeline_parallel {}, but "
+                        "there are {}",
+                        out_.schedule->name, out_.pipeline, out_.micro_batches),
+            "change global_batch_size or micro_batch_size");
+  }
+
+  void divides(const std::string& key, std::int64_t size, const char* what, int by) {
+    if (size % by != 0)
+      error(key, fmt::format("{} {} of model {} do not divide by {} {}", size, what, model_.name,
+                             key.substr(key.find('.') + 1), by));
+  }
+
+  void tensor() {
+    const int t = out_.tensor;
+    divides("plan.tensor_parallel", model_.heads, "heads", t);
+    divides("plan.tensor_parallel", model_.intermediate, "intermediate columns", t);
+    if (model_.kv_heads % t != 0 && t % model_.kv_heads != 0)
+      error("plan.tensor_parallel",
+            fmt::format("{} key-value heads of model {} neither divide by tensor_parallel {} nor "
+                        "into it",
+                        model_.kv_heads, model_.name, t));
+    if (s_.plan.sequence_parallel && t > 1) {
+      const std::int64_t local = s_.training.sequence_length / out_.context;
+      if (local % t != 0)
+        error("plan.sequence_parallel",
+              fmt::format("sequence_length {} does not divide by tensor_parallel {}", local, t));
+    }
+  }
+
+  void stages() {
+    const int stages = out_.stages();
+    out_.stage_layers = s_.plan.stage_layers;
+    if (stages > model_.layers) {
+      error("plan.pipeline_parallel",
+            fmt::format("{} model chunks (pipeline_parallel {} x virtual_stages {}) are more than "
+                        "the {} layers of model {}",
+                        stages, out_.pipeline, out_.chunks, model_.layers, model_.name));
+      return;
+    }
+    if (out_.stage_layers.empty()) {
+      out_.stage_layers = automatic_cuts(static_cast<int>(model_.layers), stages,
+                                         runtime_.name == "megatron");
+      return;
+    }
+    const int sum = std::accumulate(out_.stage_layers.begin(), out_.stage_layers.end(), 0);
+    if (static_cast<int>(out_.stage_layers.size()) != stages)
+      error("plan.stage_layers", fmt::format("stage_layers has {} numbers for {} chunks",
+                                             out_.stage_layers.size(), stages));
+    else if (sum != model_.layers)
+      error("plan.stage_layers", fmt::format("stage_layers add up to {}, but model {} has {} layers",
+                                             sum, model_.name, model_.layers));
+  }
+
+  void context() {
+    const int c = out_.context;
+    if (c == 1) return;
+    if (s_.training.sequence_length % c != 0)
+      error("plan.context_parallel",
+            fmt::format("sequence_length {} does not divide by context_parallel {}",
+                        s_.training.sequence_length, c));
+    if (s_.plan.context_parallel_method == ContextParallelMethod::kUlysses)
+      divides("plan.context_parallel", model_.heads / out_.tensor, "heads (of one rank)", c);
+    if (s_.training.attention == AttentionKind::kUnfused)
+      error("plan.context_parallel", "context parallelism needs attention: flash");
+  }
+
+  void data() {
+    const auto& p = s_.plan;
+    if (p.zero_stage >= 2 && p.gradient_sync == GradientSync::kEnd)
+      error("plan.gradient_sync",
+            fmt::format("gradient_sync: end is plain data parallelism; zero_stage {} reduces during "
+                        "backward",
+                        p.zero_stage));
+    if (p.zero_stage >= 2 && out_.pipeline > 1 && out_.schedule->placement == Placement::kV)
+      error("plan.zero_stage", "schedule zbv splits backward, which FSDP (zero_stage 2 and 3) cannot");
+    // FSDP's policy without FSDP is what torch.autocast does over fp32 parameters.
+    Precision& precision = out_.training.precision;
+    if (precision.sharded_fp32 && p.zero_stage < 2) {
+      precision.sharded_fp32 = false;
+      precision.autocast = true;
+    }
+  }
+
+  const Scenario& s_;
+  const Model& model_;
+  const Cluster& cluster_;
+  const Runtime& runtime_;
+  ResolvedPlan out_;
+  Diagnostics errors_;
+};
+
+}  // namespace
+
+std::vector<int> automatic_cuts(int layers, int stages, bool megatron) {
+  std::vector<int> out;
+  if (megatron && layers % stages != 0 && (layers + 2) % stages == 0 && stages > 1) {
+    out.assign(static_cast<std::size_t>(stages), (layers + 2) / stages);
+    --out.front();
+    --out.back();
+    return out;
+  }
+  if (megatron && layers % stages != 0) {  // as even as possible, the first stages one more
+    for (int i = 0; i < stages; ++i) out.push_back(layers / stages + (i < layers % stages ? 1 : 0));
+    return out;
+  }
+  for (int i = 0; i < stages; ++i)
+    out.push_back(rounded(static_cast<double>(i + 1) * layers / stages) -
+                  rounded(static_cast<double>(i) * layers / stages));
+  return out;
+}
+
+ResolvedPlan resolve_plan(const Scenario& scenario, const Model& model, const Cluster& cluster,
+                          const Runtime& runtime) {
+  return Checker(scenario, model, cluster, runtime).resolve();
+}
+
+std::string plan_text(const ResolvedPlan& p) {
+  std::string out;
+  const auto add = [&](const std::string& text) { out += (out.empty() ? "" : " ") + text; };
+  if (p.data > 1 || p.ranks() == 1) add(fmt::format("dp {}", p.data));
+  if (p.tensor > 1) add(fmt::format("tp {}{}", p.tensor, p.plan.sequence_parallel ? " sp" : ""));
+  if (p.context > 1) add(fmt::format("cp {}", p.context));
+  if (p.pipeline > 1) {
+    add(fmt::format("pp {} {}", p.pipeline, p.schedule->name));
+    if (p.chunks > 1) add(fmt::format("v {}", p.chunks));
+  }
+  if (p.plan.zero_stage > 0) add(fmt::format("zero {}", p.plan.zero_stage));
+  if (p.training.recompute != Recompute::kNone)
+    add(p.training.recompute == Recompute::kFull ? "recompute full" : "recompute selective");
+  return out;
+}
+
+RankMap rank_map(const ResolvedPlan& p) {
+  return {p.plan.rank_order, p.data, p.tensor, p.context, p.pipeline};
+}
+
+int RankMap::rank_of(const Place& p) const {
+  int rank = 0, stride = 1;
+  for (const std::string& axis : order) {
+    const int at = axis == "tp" ? p.tensor : axis == "cp" ? p.context : axis == "dp" ? p.data
+                 : axis == "pp" ? p.pipeline : 0;
+    const int size = axis == "tp" ? tensor : axis == "cp" ? context : axis == "dp" ? data
+                   : axis == "pp" ? pipeline : 1;
+    rank += at * stride;
+    stride *= size;
+  }
+  return rank;
+}
+
+RankMap::Place RankMap::place_of(int rank) const {
+  Place p;
+  for (const std::string& axis : order) {
+    const int size = axis == "tp" ? tensor : axis == "cp" ? context : axis == "dp" ? data
+                   : axis == "pp" ? pipeline : 1;
+    const int at = rank % size;
+    rank /= size;
+    if (axis == "tp") p.tensor = at;
+    if (axis == "cp") p.context = at;
+    if (axis == "dp") p.data = at;
+    if (axis == "pp") p.pipeline = at;
+  }
+  return p;
+}
+
+std::vector<int> RankMap::group(const Place& p, const std::string& axis) const {
+  std::vector<int> out;
+  const int size = axis == "tp" ? tensor : axis == "cp" ? context : axis == "dp" ? data : pipeline;
+  for (int i = 0; i < size; ++i) {
+    Place q = p;
+    (axis == "tp" ? q.tensor : axis == "cp" ? q.context : axis == "dp" ? q.data : q.pipeline) = i;
+    out.push_back(rank_of(q));
+  }
+  return out;
+}
+
+}  // namespace rehearse

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "hardware/cluster.hpp"
+#include "models/model.hpp"
+#include "sim/config/scenario.hpp"
+#include "strategies/runtime.hpp"
+#include "strategies/schedules/schedule.hpp"
+
+namespace rehearse {
+
+// A scenario's plan with every number settled and every combination checked.
+struct ResolvedPlan {
+  int data = 1, tensor = 1, context = 1, pipeline = 1;
+  int chunks = 1;               // per pipeline rank
+  int micro_batches = 1;        // per data-parallel rank and step
+  const Schedule* schedule = nullptr;
+  std::vector<int> stage_layers;  // of every stage in model order
+  Plan plan;
+  Training training;
+
+  int ranks() const { return data * tensor * context * pipeline; }
+  int stages() const { return pipeline * chunks; }
+};
+
+// Throws UserError with everything that does not fit together, at the lines that say it: GPUs that
+// do not multiply out, heads that do not divide, micro-batches that do not divide, more chunks than
+// layers, combinations that no framework offers.
+ResolvedPlan resolve_plan(const Scenario& scenario, const Model& model, const Cluster& cluster,
+                          const Runtime& runtime);
+
+// Layers of each stage when the file says `auto`, as the runtime cuts (interface.md).
+std::vector<int> automatic_cuts(int layers, int stages, bool megatron);
+
+// "dp 4", "tp 2 pp 2 1f1b", ...
+std::string plan_text(const ResolvedPlan& plan);
+
+// Global ranks, innermost axis first as `rank_order` says.
+struct RankMap {
+  std::vector<std::string> order;
+  int data = 1, tensor = 1, context = 1, pipeline = 1;
+
+  struct Place {
+    int data = 0, tensor = 0, context = 0, pipeline = 0;
+  };
+  int rank_of(const Place& p) const;
+  Place place_of(int rank) const;
+  // Ranks that differ from `p` along one axis ("tp", "cp", "dp", "pp") alone, in order.
+  std::vector<int> group(const Place& p, const std::string& axis) const;
+};
+RankMap rank_map(const ResolvedPlan& plan);
+
+}  // namespace rehearse

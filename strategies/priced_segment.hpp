@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "hardware/cluster.hpp"
+#include "sim/engine/annotations.hpp"
+#include "strategies/program.hpp"
+
+namespace rehearse {
+
+// The max-plus map of a run of work on one stream: see lower.hpp. Picoseconds.
+struct Run {
+  std::int64_t duration = 0;  // D
+  std::int64_t host = 0;      // T: host time of issuing it all
+  std::int64_t latest = 0;    // E
+  // Earliest start after the host began.
+  std::int64_t lag() const { return latest > duration ? latest - duration : 0; }
+  // This run, then another.
+  Run then(const Run& next) const;
+};
+
+// A segment with its times: one entry an instruction that runs on the device.
+struct PricedInstr {
+  std::uint32_t instr = 0;      // of Segment::instrs
+  std::int64_t duration = 0;
+  std::int64_t host = 0;        // host time before it, with that of memory changes before it
+  std::int32_t collective = -1; // of Prices::collectives
+};
+
+struct PricedSegment {
+  Run run;
+  std::int64_t trailing_host = 0;
+  std::vector<PricedInstr> instrs;
+  SegmentShare share;
+};
+
+// Prices of everything in a program, each distinct piece of work once.
+class Prices {
+ public:
+  Prices(const Program& program, const Cluster& cluster, Clocks clocks);
+
+  const PricedSegment& segment(SegmentId id) const { return segments_[id]; }
+  std::int64_t kernel(const KernelWork& work) const;
+  // Index into collectives() and time.
+  std::pair<std::int32_t, std::int64_t> collective(const CollectiveWork& work);
+  const std::vector<CollectiveInfo>& collectives() const { return collectives_; }
+  std::int64_t launch_latency() const { return launch_latency_; }
+
+ private:
+  PricedSegment price(const Segment& segment);
+
+  const Program& program_;
+  const Cluster& cluster_;
+  Clocks clocks_;
+  std::int64_t launch_latency_ = 0;
+  std::vector<PricedSegment> segments_;
+  std::vector<CollectiveInfo> collectives_;
+  struct Known {
+    CollectiveOp op;
+    GroupKind group;
+    Bytes bytes;
+    std::int32_t index;
+    std::int64_t time;
+  };
+  std::vector<Known> known_;
+};
+
+}  // namespace rehearse

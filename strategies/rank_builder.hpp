@@ -1,0 +1,32 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "strategies/data/data_parallel.hpp"
+#include "strategies/plan.hpp"
+#include "strategies/segments/segments.hpp"
+
+namespace rehearse {
+
+// Segments of the three graphs, shared by all ranks and layers.
+class SharedSegments {
+ public:
+  SharedSegments(Program& program, const ModelGraphs& graphs, const ResolvedPlan& plan,
+                 const Runtime& runtime);
+  SegmentMaker& embedding() const { return *embedding_; }
+  SegmentMaker& block() const { return *block_; }
+  SegmentMaker& head() const { return *head_; }
+
+ private:
+  std::unique_ptr<SegmentMaker> embedding_, block_, head_;
+};
+
+// Writes the steps of one rank: the schedule's actions with messages between stages, data
+// parallelism's hooks around every graph, and the optimizer. `at_stage`: the simulated rank of each
+// pipeline rank that this one exchanges messages with.
+void build_rank(Program& program, RankProgram& rank, const RankMap::Place& place,
+                const std::vector<int>& at_stage, const ResolvedPlan& plan, const Model& model,
+                const Runtime& runtime, const SharedSegments& shared);
+
+}  // namespace rehearse

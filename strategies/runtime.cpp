@@ -1,0 +1,133 @@
+#include "strategies/runtime.hpp"
+
+#include <array>
+
+#include "sim/config/reader.hpp"
+
+namespace rehearse {
+namespace {
+
+Traffic read_traffic(Reader r) {
+  Traffic t;
+  t.input = r.optional<double>("input", 0);
+  t.output = r.optional<double>("output", 0);
+  t.parameters = r.optional<double>("parameters", 0);
+  r.finish();
+  return t;
+}
+
+KernelTemplate read_kernel(const Value& v, Diagnostics& d) {
+  Reader r(v, "kernel", d);
+  KernelTemplate k;
+  k.name = r.required<std::string>("name");
+  k.kernel_class = r.required<std::string>("class");
+  k.read = read_traffic(r.child("read"));
+  k.write = read_traffic(r.child("write"));
+  const std::string each = r.optional<std::string>("each", "");
+  if (!each.empty() && each != "input") r.error("each", "'" + each + "' is not 'input'");
+  k.each_input = each == "input";
+  r.finish();
+  return k;
+}
+
+PassTemplate read_pass(Reader r) {
+  PassTemplate p;
+  p.host = r.optional<Seconds>("host", Seconds(0));
+  const Value& kernels = r.raw("kernels");
+  if (kernels.is_list()) {
+    for (const Value& k : kernels.as_list()) p.kernels.push_back(read_kernel(k, r.diagnostics()));
+  } else if (!kernels.is_null()) {
+    r.error("kernels", "expected a list of kernels");
+  }
+  p.temporary = read_traffic(r.child("temporary"));
+  r.finish();
+  return p;
+}
+
+constexpr std::array kOpKinds{
+    OpKind::kEmbedding, OpKind::kPositionEmbedding, OpKind::kLayerNorm, OpKind::kRmsNorm,
+    OpKind::kLinear,    OpKind::kRotary,            OpKind::kAttention, OpKind::kScores,
+    OpKind::kSoftmax,   OpKind::kContext,           OpKind::kDropout,   OpKind::kGelu,
+    OpKind::kSwiGlu,    OpKind::kAdd,               OpKind::kCast,      OpKind::kCrossEntropy,
+    OpKind::kGather,    OpKind::kScatter};
+
+void read_behaviour(Reader r, Runtime& out) {
+  out.fused_gradient_accumulation = r.optional<bool>("fused_gradient_accumulation", false);
+  out.persistent_gradients = r.optional<bool>("persistent_gradients", false);
+  out.whole_parameter_shards = r.optional<bool>("whole_parameter_shards", false);
+  out.fp32_autocast_residual = r.optional<bool>("fp32_autocast_residual", false);
+  out.synchronous_messages = r.optional<bool>("synchronous_messages", false);
+  out.scales_gradients = r.optional<bool>("scales_gradients", false);
+  out.keeps_logits = r.optional<bool>("keeps_logits", false);
+  out.allocation_granularity = r.optional<Bytes>("allocation_granularity", Bytes(1));
+  out.workspace = r.optional<Bytes>("workspace", Bytes(0));
+  out.first_bucket = r.optional<Bytes>("first_bucket", Bytes(0));
+  out.gradient_copies = r.optional<double>("gradient_copies", 0);
+  r.finish();
+}
+
+void read_host(Reader r, Runtime& out) {
+  out.host_per_kernel = r.optional<Seconds>("per_kernel", Seconds(0));
+  out.host_per_module = r.optional<Seconds>("per_module", Seconds(0));
+  out.host_optimizer = r.optional<Seconds>("optimizer", Seconds(0));
+  out.host_optimizer_per_tensor = r.optional<Seconds>("optimizer_per_tensor", Seconds(0));
+  out.host_per_collective = r.optional<Seconds>("per_collective", Seconds(0));
+  out.host_per_message = r.optional<Seconds>("per_message", Seconds(0));
+  r.finish();
+}
+
+}  // namespace
+
+const OperatorTemplate& Runtime::of(OpKind kind) const {
+  return operators.at(std::string(to_string(kind)));
+}
+
+Runtime read_runtime(const Value& tree) {
+  Diagnostics d;
+  Reader r(tree, "runtime", d);
+  Runtime out;
+  out.name = r.required<std::string>("name");
+  constexpr std::array<std::string_view, 3> documentation{"summary", "description", "source"};
+  std::vector<std::string> ignored(documentation.begin(), documentation.end());
+  r.ignore(ignored);
+  read_host(r.child("host"), out);
+  read_behaviour(r.child("behaviour"), out);
+  out.optimizer_class["adamw"] = r.optional<std::string>("adamw_class", "adamw");
+  out.optimizer_class["sgd"] = r.optional<std::string>("sgd_class", "adamw");
+  Reader ops = r.child("operators");
+  for (OpKind kind : kOpKinds) {
+    const std::string name(to_string(kind));
+    Reader op = ops.child(name);
+    OperatorTemplate t;
+    t.forward = read_pass(op.child("forward"));
+    t.backward = read_pass(op.child("backward"));
+    op.finish();
+    out.operators[name] = std::move(t);
+  }
+  ops.finish();
+  Reader p = r.child("parameters");
+  out.bias_gradient = read_pass(p.child("bias_gradient"));
+  out.accumulate_gradient = read_pass(p.child("accumulate_gradient"));
+  out.cast_parameter = read_pass(p.child("cast_parameter"));
+  out.cast_gradient = read_pass(p.child("cast_gradient"));
+  out.accumulate_residual = read_pass(p.child("accumulate_residual"));
+  out.scale_loss = read_pass(p.child("scale_loss"));
+  p.finish();
+  r.finish();
+  d.throw_if_any();
+  return out;
+}
+
+Runtime idealised(const Runtime& runtime) {
+  Runtime r = runtime;
+  for (PassTemplate* p : {&r.bias_gradient, &r.accumulate_gradient, &r.cast_parameter,
+                          &r.cast_gradient, &r.accumulate_residual, &r.scale_loss})
+    p->host = Seconds(0);
+  for (auto& [name, op] : r.operators) op.forward.host = op.backward.host = Seconds(0);
+  r.host_per_kernel = r.host_per_module = r.host_optimizer = Seconds(0);
+  r.host_optimizer_per_tensor = r.host_per_collective = r.host_per_message = Seconds(0);
+  r.synchronous_messages = r.scales_gradients = r.keeps_logits = false;
+  return r;
+}
+
+}  // namespace rehearse

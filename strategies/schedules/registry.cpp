@@ -1,0 +1,50 @@
+#include <array>
+
+#include "strategies/schedules/schedule.hpp"
+
+namespace rehearse {
+namespace {
+
+constexpr std::array kSchedules{
+    Schedule{"gpipe", "all forwards, then all backwards (Huang et al. 2019)", Placement::kLoop, 1,
+             false, gpipe},
+    Schedule{"1f1b", "one forward, one backward (PipeDream-flush, Narayanan et al. 2021)",
+             Placement::kLoop, 1, false, one_forward_one_backward},
+    Schedule{"interleaved-1f1b", "1F1B over several chunks a rank (Narayanan et al. 2021)",
+             Placement::kLoop, 0, true, interleaved},
+    Schedule{"interleaved-zero-bubble",
+             "interleaved 1F1B with weight gradients moved into the bubble (Qi et al. 2024)",
+             Placement::kLoop, 0, true, interleaved_zero_bubble},
+    Schedule{"zbv", "zero bubble over two chunks a rank in a V (Qi et al. 2024)", Placement::kV, 2,
+             false, zbv},
+};
+
+}  // namespace
+
+std::span<const Schedule> schedules() { return kSchedules; }
+
+const Schedule* find_schedule(const std::string& name) {
+  for (const Schedule& s : kSchedules)
+    if (s.name == name) return &s;
+  return nullptr;
+}
+
+std::vector<std::string> schedule_names() {
+  std::vector<std::string> out;
+  for (const Schedule& s : kSchedules) out.emplace_back(s.name);
+  return out;
+}
+
+int stage_of(const Schedule& s, int ranks, int rank, int chunk) {
+  if (s.placement == Placement::kV && chunk == 1) return 2 * ranks - 1 - rank;
+  return chunk * ranks + rank;
+}
+
+StagePlace place_of(const Schedule& s, int ranks, int chunks, int stage) {
+  for (int r = 0; r < ranks; ++r)
+    for (int c = 0; c < chunks; ++c)
+      if (stage_of(s, ranks, r, c) == stage) return {r, c};
+  return {};
+}
+
+}  // namespace rehearse

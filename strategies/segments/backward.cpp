@@ -1,0 +1,220 @@
+#include <algorithm>
+
+#include "strategies/segments/builder.hpp"
+
+namespace rehearse {
+namespace {
+
+bool passes_through(const Op& op, const OpGraph& g) {
+  if (op.kind == OpKind::kAdd || op.kind == OpKind::kPositionEmbedding) return true;
+  return (op.kind == OpKind::kGather || op.kind == OpKind::kScatter) &&
+         g.tensor(op.outputs[0]).view_of != kNoTensor;
+}
+
+}  // namespace
+
+void SegmentBuilder::drop_gradient(TensorId r) {
+  const auto it = gradients_.find(r);
+  if (it == gradients_.end()) return;
+  // A buffer that several tensors share (through additions) goes with its last user.
+  int users = 0;
+  for (const auto& [t, g] : gradients_)
+    users += g.scope == it->second.scope && g.slot == it->second.slot;
+  if (users == 1) release(it->second.scope, it->second.slot);
+  gradients_.erase(it);
+}
+
+// Gradients of the parts of a tensor (q, k, v of the fused projection) become that tensor's.
+void SegmentBuilder::collect_views(TensorId out) {
+  const TensorId r = gradient_root(out);
+  if (gradients_.contains(r)) return;
+  std::vector<TensorId> parts;
+  for (const auto& [t, g] : gradients_)
+    if (t != r && root(t) == root(r)) parts.push_back(t);
+  if (parts.empty()) return;
+  const Bytes bytes = graph_.tensor(r).bytes();
+  gradients_[r] = {MemoryScope::kFrame, next_slot_, bytes, 1};
+  allocate(MemoryScope::kFrame, next_slot_++, bytes, MemoryCategory::kTemporary);
+  for (TensorId t : parts) drop_gradient(t);
+}
+
+void SegmentBuilder::contribute(TensorId input, const Op& op, bool shared) {
+  const TensorId r = gradient_root(input);
+  const auto existing = gradients_.find(r);
+  const auto incoming = gradients_.find(gradient_root(op.outputs[0]));
+  if (shared && existing == gradients_.end()) {
+    if (incoming != gradients_.end()) gradients_[r] = incoming->second;
+    return;
+  }
+  const Bytes bytes = graph_.tensor(r).bytes();
+  const std::int32_t s = next_slot_++;
+  if (!shared) allocate(MemoryScope::kFrame, s, bytes, MemoryCategory::kTemporary);
+  if (existing == gradients_.end()) {
+    gradients_[r] = {MemoryScope::kFrame, s, bytes, 1};
+    return;
+  }
+  TrafficBase base;
+  base.output = bytes;
+  base.element = size_of(graph_.tensor(r).dtype);
+  const PassTemplate& add = context_.runtime.accumulate_residual;
+  kernels(template_kernels(context_, add, base), op, add.host);
+  if (!shared) release(MemoryScope::kFrame, s);
+}
+
+void SegmentBuilder::backward_communication(const Op& op) {
+  const bool sp = options_.sequence_parallel;
+  if (op.kind == OpKind::kGather)
+    collective(sp ? CollectiveOp::kReduceScatter : CollectiveOp::kAllReduce,
+               graph_.tensor(op.outputs[0]).bytes(), op);
+  if (op.kind == OpKind::kScatter && sp && (!role_.first || options_.vocabulary_parallel))
+    collective(CollectiveOp::kAllGather, graph_.tensor(op.inputs[0]).bytes(), op);
+}
+
+void SegmentBuilder::input_gradients(const Op& op) {
+  const PassTemplate& pass = context_.runtime.of(op.kind).backward;
+  const Bytes temporary = temporary_bytes(pass, traffic_base(graph_, op));
+  const std::int32_t scratch = next_slot_++;
+  if (temporary.value > 0)
+    allocate(MemoryScope::kFrame, scratch, temporary, MemoryCategory::kTemporary);
+  const bool pass_through = passes_through(op, graph_);
+  std::vector<TensorId> later;
+  for (TensorId in : op.inputs) {
+    if (!wants_gradient(in) || (role_.first && in == graph_.input)) continue;
+    if (!pass_through && !gradients_.contains(gradient_root(in)))
+      contribute(in, op, false);
+    else
+      later.push_back(in);
+  }
+  kernels(input_gradient_kernels(context_, graph_, op), op, pass.host);
+  backward_communication(op);
+  for (TensorId in : later) contribute(in, op, pass_through);
+  if (temporary.value > 0) release(MemoryScope::kFrame, scratch);
+}
+
+void SegmentBuilder::store_gradient(TensorId p, const Op& op, GradientStore store) {
+  const Runtime& rt = context_.runtime;
+  TrafficBase base;
+  base.parameters = graph_.tensor(p).bytes();
+  base.element = size_of(graph_.tensor(p).dtype);
+  if (options_.autocast && op.kind == OpKind::kLinear)
+    kernels(template_kernels(context_, rt.cast_gradient, base), op, rt.cast_gradient.host);
+  if (store == GradientStore::kFresh || rt.fused_gradient_accumulation) return;
+  if (store == GradientStore::kAccumulate || store == GradientStore::kAccumulateCopyOut)
+    kernels(template_kernels(context_, rt.accumulate_gradient, base), op,
+            rt.accumulate_gradient.host);
+  if (store != GradientStore::kAccumulate) {
+    MemoryWork copy{"vectorized", base.parameters, base.parameters,
+                    base.parameters.value / base.element.value};
+    kernels({Kernel{copy, program_.intern("elementwise_kernel<MulFunctor> (bucket)")}}, op,
+            rt.accumulate_gradient.host);
+  }
+  if (store == GradientStore::kAccumulateCopyOut) release(MemoryScope::kRank, p);
+}
+
+void SegmentBuilder::weight_gradients(const Op& op, GradientStore store, bool product) {
+  const Runtime& rt = context_.runtime;
+  const bool kept = store == GradientStore::kFresh && !rt.persistent_gradients;
+  const std::int32_t scratch = next_slot_++;
+  Bytes bytes(0), stored(0);
+  for (TensorId p : op.parameters) {
+    bytes += graph_.tensor(p).bytes();
+    stored += Bytes(graph_.tensor(p).elements() * size_of(options_.gradient).value);
+  }
+  if (kept)
+    for (TensorId p : op.parameters)
+      allocate(MemoryScope::kRank, p,
+               Bytes(graph_.tensor(p).elements() * size_of(options_.gradient).value),
+               MemoryCategory::kGradients);
+  const bool temporary = !rt.fused_gradient_accumulation && (!kept || options_.autocast);
+  if (temporary)
+    allocate(MemoryScope::kFrame, scratch,
+             kept ? Bytes(bytes.value / 2) : bytes, MemoryCategory::kTemporary);
+  if (product)
+    kernels(weight_gradient_kernels(context_, graph_, op, store != GradientStore::kFresh), op,
+            rt.of(op.kind).backward.host);
+  for (TensorId p : op.parameters) store_gradient(p, op, store);
+  if (temporary) release(MemoryScope::kFrame, scratch);
+}
+
+void SegmentBuilder::release_saved(std::size_t op) {
+  for (TensorId t : backward_.saved[op]) {
+    if (graph_.tensor(t).dtype == DType::kInt64) continue;
+    const TensorId r = root(t);
+    if (--saved_references_[r] == 0) release_root(r);
+  }
+  if (options_.autocast && graph_.ops[op].kind == OpKind::kLinear)
+    for (TensorId p : graph_.ops[op].parameters)
+      release(MemoryScope::kFrame, cast_slot(p));
+}
+
+// Selective recomputation: the attention core runs again just before its backward.
+void SegmentBuilder::recompute_before(std::size_t op) {
+  if (recompute_done_ || options_.recompute != Recompute::kSelective || role_.first || role_.last ||
+      !recomputed(graph_.ops[op]))
+    return;
+  recompute_done_ = true;
+  activity_ = Activity::kRecompute;
+  const std::set<TensorId> kept = kept_roots(), saved = saved_roots();
+  for (const Op& f : graph_.ops) {
+    if (!recomputed(f)) continue;
+    for (TensorId t : f.outputs)
+      if (graph_.tensor(t).view_of == kNoTensor && saved.contains(t) && !kept.contains(t))
+        allocate(MemoryScope::kFrame, slot(t), graph_.tensor(t).bytes(), MemoryCategory::kActivations);
+    kernels(forward_kernels(context_, graph_, f), f, context_.runtime.of(f.kind).forward.host);
+  }
+  activity_ = Activity::kBackward;
+}
+
+// The gradient of the input has a place of its own, where the graph before finds it.
+void SegmentBuilder::rename_input_gradient() {
+  const auto it = gradients_.find(gradient_root(graph_.input));
+  if (role_.first || it == gradients_.end()) return;
+  const Bytes bytes = it->second.bytes;
+  release(it->second.scope, it->second.slot);
+  allocate(MemoryScope::kFrame, 1, bytes, MemoryCategory::kTemporary);
+}
+
+void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {
+  activity_ = Activity::kBackward;
+  for (std::size_t op = 0; op < graph_.ops.size(); ++op)
+    for (TensorId t : backward_.saved[op])
+      if (graph_.tensor(t).dtype != DType::kInt64 &&
+          (part != Part::kWeights || graph_.ops[op].kind == OpKind::kLinear))
+        ++saved_references_[root(t)];
+  const bool starts = part != Part::kWeights;
+  if (starts && !role_.last)
+    gradients_[gradient_root(graph_.output)] = {MemoryScope::kNext, 1,
+                                                graph_.tensor(graph_.output).bytes(), 1};
+  for (std::size_t i = 0; i < backward_.ops.size(); ++i) {
+    const GradOp& step = backward_.ops[i];
+    const auto index = static_cast<std::size_t>(step.forward);
+    const Op& op = graph_.ops[index];
+    const bool product = op.kind == OpKind::kLinear;
+    const bool weights = step.kind == GradKind::kParameters && product;
+    const bool last = i + 1 == backward_.ops.size() || backward_.ops[i + 1].forward != step.forward;
+    const bool later = part == Part::kInputs && product;
+    if (weights ? part == Part::kInputs : part == Part::kWeights) {
+      if (weights)
+        allocate(MemoryScope::kFrame, deferred_slot(step.forward), graph_.tensor(op.outputs[0]).bytes(),
+                 MemoryCategory::kActivations);
+      continue;
+    }
+    if (starts) {
+      recompute_before(index);
+      collect_views(op.outputs[0]);
+    }
+    if (weights) {
+      weight_gradients(op, store, true);
+    } else {
+      input_gradients(op);
+      if (!op.parameters.empty() && !product) weight_gradients(op, store, false);
+    }
+    if (starts && last) drop_gradient(gradient_root(op.outputs[0]));
+    if (part == Part::kWeights) release(MemoryScope::kFrame, deferred_slot(step.forward));
+    if ((last || part == Part::kWeights) && !later) release_saved(index);
+    if (pieces && (weights || (!product && !op.parameters.empty()))) cut(op.parameters);
+  }
+  if (starts) rename_input_gradient();
+}
+
+}  // namespace rehearse

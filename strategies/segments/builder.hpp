@@ -1,0 +1,103 @@
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "models/autograd.hpp"
+#include "strategies/segments/segments.hpp"
+
+namespace rehearse {
+
+// Writes the instructions of one segment after the other, operator by operator, with the memory that
+// PyTorch's reference counting would allocate and free.
+class SegmentBuilder {
+ public:
+  SegmentBuilder(Program& program, const KernelContext& context, const OpGraph& graph,
+                 const BackwardGraph& backward, GraphRole role, const SegmentOptions& options);
+
+  enum class Part : std::uint8_t { kAll, kInputs, kWeights };
+
+  // Runs operators [0, end) in forward and leaves alive what `keep` names (roots of tensors).
+  void forward(const std::set<TensorId>& keep, std::size_t end, Activity activity);
+  void backward(GradientStore store, Part part, bool pieces);
+
+  // What backward needs of forward, and of forward under the chosen recomputation.
+  std::set<TensorId> saved_roots() const;
+  std::set<TensorId> kept_roots() const;
+  // One past the last operator that recomputation runs: it stops when all that backward needs exists.
+  std::size_t recompute_end() const;
+
+  struct Piece {
+    Segment segment;
+    std::vector<TensorId> ready;
+  };
+  std::vector<Piece> take(const std::string& name);
+
+ private:
+  struct Gradient {
+    MemoryScope scope{};
+    std::int32_t slot = 0;
+    Bytes bytes{0};
+    int references = 0;
+  };
+
+  // Instructions.
+  void emit(Instr i);
+  void kernels(const std::vector<Kernel>& list, const Op& op, Seconds host);
+  void collective(CollectiveOp op, Bytes bytes, const Op& at);
+  void allocate(MemoryScope scope, std::int32_t slot, Bytes bytes, MemoryCategory category);
+  void release(MemoryScope scope, std::int32_t slot);
+  // What a slot holds that another segment of the same graph filled.
+  MemoryChange filled_elsewhere(MemoryScope scope, std::int32_t slot) const;
+  // Blocks of slots of a frame after those of the tensors.
+  std::int32_t cast_slot(TensorId parameter) const {
+    return static_cast<std::int32_t>(2 + graph_.tensors.size()) + parameter;
+  }
+  std::int32_t deferred_slot(OpId op) const {
+    return static_cast<std::int32_t>(2 + 2 * graph_.tensors.size()) + op;
+  }
+  void cut(std::vector<TensorId> ready);
+
+  // Tensors.
+  TensorId root(TensorId t) const;
+  TensorId gradient_root(TensorId t) const;
+  bool is_input_root(TensorId r) const { return r == root(graph_.input); }
+  void release_root(TensorId r);
+  std::int32_t slot(TensorId r) const;
+  Bytes rounded(Bytes b) const;
+  bool wants_gradient(TensorId t) const;
+  bool recomputed(const Op& op) const;
+
+  void forward_operator(const Op& op, const std::set<TensorId>& keep);
+  void forward_communication(const Op& op);
+  void backward_communication(const Op& op);
+  void cast_parameters(const Op& op);
+  void input_gradients(const Op& op);
+  void contribute(TensorId input, const Op& op, bool shared);
+  void weight_gradients(const Op& op, GradientStore store, bool product);
+  void store_gradient(TensorId parameter, const Op& op, GradientStore store);
+  void collect_views(TensorId out);
+  void drop_gradient(TensorId r);
+  void release_saved(std::size_t op);
+  void recompute_before(std::size_t op);
+  void rename_input_gradient();
+
+  Program& program_;
+  const KernelContext& context_;
+  const OpGraph& graph_;
+  const BackwardGraph& backward_;
+  GraphRole role_;
+  const SegmentOptions& options_;
+  std::vector<Piece> pieces_{1};
+  Seconds pending_host_{0};
+  Activity activity_ = Activity::kForward;
+  std::map<TensorId, int> saved_references_;
+  std::map<TensorId, Gradient> gradients_;  // by gradient root
+  std::map<std::pair<MemoryScope, std::int32_t>, MemoryChange> filled_;
+  std::int32_t next_slot_ = 0;
+  bool recompute_done_ = false;
+};
+
+}  // namespace rehearse

@@ -1,0 +1,204 @@
+#include "strategies/segments/kernels.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace rehearse {
+namespace {
+
+Bytes scaled(double factor, Bytes b) {
+  return Bytes(std::llround(factor * static_cast<double>(b.value)));
+}
+
+Bytes traffic(const Traffic& t, Bytes input, const TrafficBase& base) {
+  return scaled(t.input, input) + scaled(t.output, base.output) +
+         scaled(t.parameters, base.parameters);
+}
+
+struct LinearShape {
+  std::int64_t tokens, in, out;
+};
+
+LinearShape linear_shape(const OpGraph& g, const Op& op) {
+  const Tensor& x = g.tensor(op.inputs[0]);
+  const Tensor& w = g.tensor(op.parameters[0]);
+  const std::int64_t in = w.dims.back().size;
+  return {x.elements() / in, in, w.dims.front().size};
+}
+
+std::int64_t axis_size(const Tensor& t, Axis axis) {
+  for (const Dim& d : t.dims)
+    if (d.axis == axis) return d.size;
+  return 1;
+}
+
+AttentionWork attention_work(const KernelContext& c, const OpGraph& g, const Op& op,
+                             AttentionDirection direction) {
+  const Tensor& q = g.tensor(op.inputs[0]);
+  const Tensor& k = g.tensor(op.inputs[1]);
+  AttentionWork w;
+  w.batch = axis_size(q, Axis::kBatch);
+  w.heads = axis_size(q, Axis::kHeads);
+  w.kv_heads = axis_size(k, Axis::kKvHeads);
+  if (w.kv_heads == 1) w.kv_heads = std::max<std::int64_t>(1, axis_size(k, Axis::kHeads));
+  w.length = axis_size(q, Axis::kSequence);
+  w.kv_length = std::max(axis_size(k, Axis::kSequence), axis_size(k, Axis::kKeySequence));
+  w.head_size = axis_size(q, Axis::kHeadSize);
+  w.causal = c.causal;
+  w.dtype = q.dtype;
+  w.direction = direction;
+  return w;
+}
+
+// The two batched products of unfused attention: scores = q k^T and context = p v.
+GemmWork batched(const KernelContext& c, const Tensor& scores, std::int64_t head_size, bool is_scores) {
+  GemmWork w;
+  w.batch = axis_size(scores, Axis::kBatch) * axis_size(scores, Axis::kHeads);
+  w.m = axis_size(scores, Axis::kSequence);
+  const std::int64_t keys = axis_size(scores, Axis::kKeySequence);
+  w.n = is_scores ? keys : head_size;
+  w.k = is_scores ? head_size : keys;
+  w.dtype = c.precision.compute;
+  w.out = c.precision.compute;
+  return w;
+}
+
+GemmWork unfused_product(const KernelContext& c, const OpGraph& g, const Op& op) {
+  const bool is_scores = op.kind == OpKind::kScores;
+  const Tensor& scores = g.tensor(is_scores ? op.outputs[0] : op.inputs[0]);
+  const Tensor& other = g.tensor(is_scores ? op.inputs[0] : op.inputs[1]);
+  return batched(c, scores, axis_size(other, Axis::kHeadSize), is_scores);
+}
+
+void append(std::vector<Kernel>& to, std::vector<Kernel> from) {
+  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+}
+
+}  // namespace
+
+TrafficBase traffic_base(const OpGraph& g, const Op& op) {
+  TrafficBase b;
+  for (TensorId i : op.inputs) b.inputs.push_back(g.tensor(i).bytes());
+  b.output = g.tensor(op.outputs[0]).bytes();
+  b.element = size_of(g.tensor(op.outputs[0]).dtype);
+  for (TensorId p : op.parameters) b.parameters += g.tensor(p).bytes();
+  return b;
+}
+
+std::vector<Kernel> template_kernels(const KernelContext& c, const PassTemplate& pass,
+                                     const TrafficBase& base) {
+  std::vector<Kernel> out;
+  const Bytes first = base.inputs.empty() ? Bytes(0) : base.inputs[0];
+  auto add = [&](const KernelTemplate& k, Bytes input) {
+    MemoryWork w;
+    w.kernel_class = k.kernel_class;
+    w.read = traffic(k.read, input, base);
+    w.written = traffic(k.write, input, base);
+    w.elements = max(w.written, Bytes(w.read.value / 2)).value / std::max<std::int64_t>(1, base.element.value);
+    out.push_back({w, c.names.intern(k.name)});
+  };
+  // Kernels of each input run input by input, last first, as autograd and Python evaluate q then k
+  // in forward; the order does not change a price.
+  bool any_each = false;
+  for (const KernelTemplate& k : pass.kernels) any_each |= k.each_input;
+  for (const KernelTemplate& k : pass.kernels)
+    if (!k.each_input) add(k, first);
+  if (any_each)
+    for (Bytes input : base.inputs)
+      for (const KernelTemplate& k : pass.kernels)
+        if (k.each_input) add(k, input);
+  return out;
+}
+
+Bytes temporary_bytes(const PassTemplate& pass, const TrafficBase& base) {
+  return traffic(pass.temporary, base.inputs.empty() ? Bytes(0) : base.inputs[0], base);
+}
+
+namespace {
+
+// The runtime's table describes a cast to a wider type (logits to fp32); the forward of a cast to a
+// narrower one is what that one's backward is, and the other way round.
+std::vector<Kernel> pass_kernels(const KernelContext& c, const OpGraph& g, const Op& op, bool forward) {
+  const OperatorTemplate& t = c.runtime.of(op.kind);
+  TrafficBase base = traffic_base(g, op);
+  if (op.kind == OpKind::kCast && base.output < base.inputs[0]) {
+    std::swap(base.output, base.inputs[0]);
+    forward = !forward;
+  }
+  return template_kernels(c, forward ? t.forward : t.backward, base);
+}
+
+}  // namespace
+
+std::vector<Kernel> forward_kernels(const KernelContext& c, const OpGraph& g, const Op& op) {
+  std::vector<Kernel> out = pass_kernels(c, g, op, true);
+  if (op.kind == OpKind::kLinear) {
+    const LinearShape s = linear_shape(g, op);
+    GemmWork w;
+    w.m = s.tokens;
+    w.n = s.out;
+    w.k = s.in;
+    w.dtype = c.precision.matmul;
+    w.out = g.tensor(op.outputs[0]).dtype;
+    w.bias = op.parameters.size() > 1;
+    out.push_back({w, c.names.intern("gemm " + op.name)});
+  } else if (op.kind == OpKind::kAttention) {
+    out.push_back({attention_work(c, g, op, AttentionDirection::kForward),
+                   c.names.intern("sdpa_flash_fprop")});
+  } else if (op.kind == OpKind::kScores || op.kind == OpKind::kContext) {
+    out.push_back({unfused_product(c, g, op), c.names.intern("bmm " + op.name)});
+  }
+  return out;
+}
+
+std::vector<Kernel> input_gradient_kernels(const KernelContext& c, const OpGraph& g, const Op& op) {
+  std::vector<Kernel> out;
+  if (op.kind == OpKind::kAttention)
+    out.push_back({attention_work(c, g, op, AttentionDirection::kBackward),
+                   c.names.intern("sdpa_flash_bprop")});
+  append(out, pass_kernels(c, g, op, false));
+  if (op.kind == OpKind::kLinear) {
+    const LinearShape s = linear_shape(g, op);
+    GemmWork w;
+    w.m = s.tokens;
+    w.n = s.in;
+    w.k = s.out;
+    w.dtype = c.precision.matmul;
+    w.out = g.tensor(op.inputs[0]).dtype;
+    w.layout = GemmLayout::kDgrad;
+    out.push_back({w, c.names.intern("gemm " + op.name + " dgrad")});
+  } else if (op.kind == OpKind::kScores || op.kind == OpKind::kContext) {
+    const GemmWork f = unfused_product(c, g, op);
+    GemmWork first = f, second = f;  // dA = dC B^T, dB = A^T dC
+    first.n = f.k;
+    first.k = f.n;
+    first.layout = GemmLayout::kDgrad;
+    second.m = f.k;
+    second.k = f.m;
+    second.layout = GemmLayout::kWgrad;
+    out.push_back({first, c.names.intern("bmm " + op.name + " dgrad")});
+    out.push_back({second, c.names.intern("bmm " + op.name + " dgrad")});
+  }
+  return out;
+}
+
+std::vector<Kernel> weight_gradient_kernels(const KernelContext& c, const OpGraph& g, const Op& op,
+                                            bool accumulate) {
+  std::vector<Kernel> out =
+      template_kernels(c, c.runtime.of(op.kind).backward, traffic_base(g, op));
+  const LinearShape s = linear_shape(g, op);
+  GemmWork w;
+  w.m = s.out;
+  w.n = s.in;
+  w.k = s.tokens;
+  w.dtype = c.precision.matmul;
+  w.out = c.runtime.fused_gradient_accumulation ? c.precision.gradients : c.precision.compute;
+  w.accumulate = accumulate && c.runtime.fused_gradient_accumulation;
+  w.layout = GemmLayout::kWgrad;
+  out.push_back({w, c.names.intern("gemm " + op.name + " wgrad")});
+  if (op.parameters.size() > 1)
+    append(out, template_kernels(c, c.runtime.bias_gradient, traffic_base(g, op)));
+  return out;
+}
+
+}  // namespace rehearse

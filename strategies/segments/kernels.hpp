@@ -1,0 +1,43 @@
+#pragma once
+
+#include <vector>
+
+#include "models/autograd.hpp"
+#include "models/op_graph.hpp"
+#include "sim/config/scenario.hpp"
+#include "strategies/program.hpp"
+#include "strategies/runtime.hpp"
+
+namespace rehearse {
+
+// What does not change while the graphs of one rank are turned into kernels.
+struct KernelContext {
+  const Runtime& runtime;
+  const Precision& precision;
+  bool causal = true;
+  Program& names;  // only interns
+};
+
+// The kernels that a runtime runs for operators, in launch order: sizes and names, no prices.
+//
+// Shapes: a linear of x [tokens, in] and weight [out, in] is out[tokens, out] in forward; dgrad is
+// [tokens, in] over k = out; wgrad is [out, in] over k = tokens.
+std::vector<Kernel> forward_kernels(const KernelContext& c, const OpGraph& g, const Op& op);
+// Gradients with respect to inputs (and everything else that is computed with them).
+std::vector<Kernel> input_gradient_kernels(const KernelContext& c, const OpGraph& g, const Op& op);
+// Gradients with respect to parameters of a linear: the product, then the bias.
+std::vector<Kernel> weight_gradient_kernels(const KernelContext& c, const OpGraph& g, const Op& op,
+                                            bool accumulate);
+// A template applied to given sizes: what `input`, `output` and `parameters` mean for it.
+struct TrafficBase {
+  std::vector<Bytes> inputs;
+  Bytes output{0};
+  Bytes parameters{0};
+  Bytes element{2};  // bytes of an element, for kernels that are bound by elements
+};
+std::vector<Kernel> template_kernels(const KernelContext& c, const PassTemplate& pass,
+                                     const TrafficBase& base);
+Bytes temporary_bytes(const PassTemplate& pass, const TrafficBase& base);
+TrafficBase traffic_base(const OpGraph& g, const Op& op);
+
+}  // namespace rehearse

@@ -1,0 +1,113 @@
+#include "strategies/segments/segments.hpp"
+
+#include <set>
+
+#include "strategies/segments/builder.hpp"
+
+namespace rehearse {
+namespace {
+
+std::string store_name(GradientStore store) {
+  switch (store) {
+    case GradientStore::kFresh:
+      return "fresh";
+    case GradientStore::kAccumulate:
+      return "accumulate";
+    case GradientStore::kCopyOut:
+      return "bucket";
+    case GradientStore::kAccumulateCopyOut:
+      return "accumulate, bucket";
+  }
+  return "";
+}
+
+}  // namespace
+
+SegmentMaker::SegmentMaker(Program& program, const KernelContext& context, const OpGraph& graph,
+                           GraphRole role, const SegmentOptions& options)
+    : program_(program),
+      context_(context),
+      graph_(graph),
+      backward_(derive_backward(graph_)),
+      role_(role),
+      options_(options) {}
+
+Bytes SegmentMaker::gradient_bytes(TensorId p) const {
+  return Bytes(graph_.tensor(p).elements() * size_of(options_.gradient).value);
+}
+
+TensorId SegmentMaker::logits() const {
+  for (const Op& op : graph_.ops)
+    if (op.name == "head") return op.outputs[0];
+  return kNoTensor;
+}
+
+SegmentId SegmentMaker::remembered(const std::string& name) {
+  for (const auto& [n, id] : made_)
+    if (n == name) return id;
+  return static_cast<SegmentId>(-1);
+}
+
+SegmentId SegmentMaker::remember(const std::string& name, Segment segment) {
+  program_.segments.push_back(std::move(segment));
+  made_.emplace_back(name, static_cast<SegmentId>(program_.segments.size() - 1));
+  return made_.back().second;
+}
+
+SegmentId SegmentMaker::forward() {
+  const std::string name = graph_.name + " forward";
+  if (const SegmentId id = remembered(name); id != static_cast<SegmentId>(-1)) return id;
+  SegmentBuilder b(program_, context_, graph_, backward_, role_, options_);
+  std::set<TensorId> keep = b.kept_roots();
+  if (options_.keep_logits && role_.last) keep.insert(logits());
+  b.forward(keep, graph_.ops.size(), Activity::kForward);
+  return remember(name, std::move(b.take(name)[0].segment));
+}
+
+std::vector<BackwardPiece> SegmentMaker::backward_pieces(GradientStore store) {
+  std::string name = graph_.name + " backward " + store_name(store) + " pieces";
+  SegmentBuilder b(program_, context_, graph_, backward_, role_, options_);
+  const bool again =
+      options_.recompute == Recompute::kFull && !role_.first && !role_.last;
+  if (again) b.forward(b.saved_roots(), b.recompute_end(), Activity::kRecompute);
+  b.backward(store, SegmentBuilder::Part::kAll, true);
+  std::vector<BackwardPiece> out;
+  std::size_t i = 0;
+  for (auto& piece : b.take(graph_.name + " backward")) {
+    const std::string key = name + " " + std::to_string(i++);
+    SegmentId id = remembered(key);
+    if (id == static_cast<SegmentId>(-1)) id = remember(key, std::move(piece.segment));
+    out.push_back({id, std::move(piece.ready)});
+  }
+  return out;
+}
+
+SegmentId SegmentMaker::backward(GradientStore store) {
+  const std::string name = graph_.name + " backward " + store_name(store);
+  if (const SegmentId id = remembered(name); id != static_cast<SegmentId>(-1)) return id;
+  SegmentBuilder b(program_, context_, graph_, backward_, role_, options_);
+  if (options_.recompute == Recompute::kFull && !role_.first && !role_.last)
+    b.forward(b.saved_roots(), b.recompute_end(), Activity::kRecompute);
+  b.backward(store, SegmentBuilder::Part::kAll, false);
+  return remember(name, std::move(b.take(graph_.name + " backward")[0].segment));
+}
+
+SegmentId SegmentMaker::backward_inputs() {
+  const std::string name = graph_.name + " backward inputs";
+  if (const SegmentId id = remembered(name); id != static_cast<SegmentId>(-1)) return id;
+  SegmentBuilder b(program_, context_, graph_, backward_, role_, options_);
+  if (options_.recompute == Recompute::kFull && !role_.first && !role_.last)
+    b.forward(b.saved_roots(), b.recompute_end(), Activity::kRecompute);
+  b.backward(GradientStore::kFresh, SegmentBuilder::Part::kInputs, false);
+  return remember(name, std::move(b.take(name)[0].segment));
+}
+
+SegmentId SegmentMaker::backward_weights(GradientStore store) {
+  const std::string name = graph_.name + " backward weights " + store_name(store);
+  if (const SegmentId id = remembered(name); id != static_cast<SegmentId>(-1)) return id;
+  SegmentBuilder b(program_, context_, graph_, backward_, role_, options_);
+  b.backward(store, SegmentBuilder::Part::kWeights, false);
+  return remember(name, std::move(b.take(name)[0].segment));
+}
+
+}  // namespace rehearse

@@ -1,0 +1,71 @@
+#include "strategies/step_writer.hpp"
+
+#include <utility>
+
+namespace rehearse {
+
+void StepWriter::emit(StepWork work) {
+  rank_.steps.push_back({std::move(work), pending_host_, micro_batch_, chunk_});
+  pending_host_ = Seconds(0);
+}
+
+void StepWriter::segment(SegmentId id, int position) { emit(RunSegment{id, frame(position)}); }
+
+void StepWriter::kernel(StreamKind stream, Activity activity, const std::string& name,
+                        MemoryWork work) {
+  pending_host_ += runtime_.host_per_kernel;
+  emit(RunKernel{{std::move(work), program_.intern(name)}, stream, activity, 0});
+}
+
+void StepWriter::collective(StreamKind stream, CollectiveOp op, GroupKind group, Bytes bytes,
+                            const std::string& label) {
+  pending_host_ += runtime_.host_per_collective;
+  emit(RunCollective{{op, group, bytes, Bytes(0)}, stream, program_.intern(label), keys_++});
+}
+
+EventId StepWriter::record(StreamKind stream) {
+  const EventId e = rank_.events++;
+  emit(Record{e, stream});
+  return e;
+}
+
+void StepWriter::wait(StreamKind stream, EventId event) { emit(Wait{event, stream}); }
+
+void StepWriter::host_wait(EventId event) { emit(HostWait{event}); }
+
+void StepWriter::send(int peer, std::uint32_t tag, Bytes bytes, StreamKind stream) {
+  pending_host_ += runtime_.host_per_message;
+  emit(Send{peer, tag, bytes, stream});
+}
+
+void StepWriter::receive(int peer, std::uint32_t tag, Bytes bytes) {
+  pending_host_ += runtime_.host_per_message;
+  emit(Receive{peer, tag, bytes});
+}
+
+void StepWriter::allocate(MemoryScope scope, int position, std::int32_t slot, Bytes bytes,
+                          MemoryCategory category) {
+  const std::int64_t g = runtime_.allocation_granularity.value;
+  const MemoryChange change{scope, true, category, slot, Bytes((bytes.value + g - 1) / g * g)};
+  const std::int32_t at = scope == MemoryScope::kRank ? position : frame(position);
+  filled_[{scope, at, slot}] = change;
+  emit(Memory{change, frame(position)});
+}
+
+void StepWriter::release(MemoryScope scope, int position, std::int32_t slot) {
+  const std::int32_t at = scope == MemoryScope::kRank ? position : frame(position);
+  const auto it = filled_.find({scope, at, slot});
+  if (it == filled_.end()) return;  // nothing there
+  MemoryChange change = it->second;
+  change.allocate = false;
+  filled_.erase(it);
+  emit(Memory{change, frame(position)});
+}
+
+void StepWriter::release(MemoryScope scope, int position, std::int32_t slot, Bytes bytes,
+                         MemoryCategory category) {
+  const std::int64_t g = runtime_.allocation_granularity.value;
+  emit(Memory{{scope, false, category, slot, Bytes((bytes.value + g - 1) / g * g)}, frame(position)});
+}
+
+}  // namespace rehearse

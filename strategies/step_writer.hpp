@@ -1,0 +1,63 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <tuple>
+
+#include "strategies/program.hpp"
+#include "strategies/runtime.hpp"
+
+namespace rehearse {
+
+// Appends to one rank's list of steps: the vocabulary in which strategies write what a host does.
+class StepWriter {
+ public:
+  StepWriter(Program& program, RankProgram& rank, const Runtime& runtime)
+      : program_(program), rank_(rank), runtime_(runtime) {}
+
+  // Where later steps belong, for reports.
+  void at(int micro_batch, int chunk) {
+    micro_batch_ = micro_batch;
+    chunk_ = chunk;
+  }
+  // Frames are positions of the current micro-batch.
+  std::int32_t frame(int position) const { return micro_batch_ * program_.positions + position; }
+
+  void segment(SegmentId id, int position);
+  void kernel(StreamKind stream, Activity activity, const std::string& name, MemoryWork work);
+  // All ranks of the group meet; issued in the same order by each.
+  void collective(StreamKind stream, CollectiveOp op, GroupKind group, Bytes bytes,
+                  const std::string& label);
+  EventId record(StreamKind stream);
+  void wait(StreamKind stream, EventId event);
+  // `after` waits for all that `before` has been given.
+  void order(StreamKind before, StreamKind after) { wait(after, record(before)); }
+  void host_wait(EventId event);
+  void host(Seconds time) { pending_host_ += time; }
+  void send(int peer, std::uint32_t tag, Bytes bytes, StreamKind stream);
+  void receive(int peer, std::uint32_t tag, Bytes bytes);
+  void allocate(MemoryScope scope, int position, std::int32_t slot, Bytes bytes,
+                MemoryCategory category);
+  // Frees what allocate() filled, or, given bytes and category, what a segment filled.
+  void release(MemoryScope scope, int position, std::int32_t slot);
+  void release(MemoryScope scope, int position, std::int32_t slot, Bytes bytes,
+               MemoryCategory category);
+
+  const Runtime& runtime() const { return runtime_; }
+  Program& program() { return program_; }
+  RankProgram& rank() { return rank_; }
+
+ private:
+  void emit(StepWork work);
+
+  Program& program_;
+  RankProgram& rank_;
+  const Runtime& runtime_;
+  int micro_batch_ = 0, chunk_ = 0;
+  std::uint32_t keys_ = 0;
+  Seconds pending_host_{0};
+  // (scope, frame or position, slot) of what was allocated here.
+  std::map<std::tuple<MemoryScope, std::int32_t, std::int32_t>, MemoryChange> filled_;
+};
+
+}  // namespace rehearse

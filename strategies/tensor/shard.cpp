@@ -1,0 +1,135 @@
+#include "strategies/tensor/shard.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace rehearse {
+namespace {
+
+std::int64_t divided_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+class Sharder {
+ public:
+  Sharder(const Model& model, const TensorSharding& how) : model_(model), how_(how) {}
+
+  OpGraph block(OpGraph g) const {
+    insert(g, "qkv", OpKind::kGather);
+    insert(g, "up", OpKind::kGather);
+    insert(g, "proj", OpKind::kScatter);
+    insert(g, "down", OpKind::kScatter);
+    divide(g);
+    return g;
+  }
+
+  OpGraph embedding(OpGraph g) const {
+    if (how_.vocabulary_parallel || how_.sequence_parallel)
+      insert(g, g.ops.front().name, OpKind::kScatter);
+    divide(g);
+    return g;
+  }
+
+  OpGraph head(OpGraph g) const {
+    if (how_.vocabulary_parallel || how_.sequence_parallel) insert(g, "head", OpKind::kGather);
+    divide(g);
+    return g;
+  }
+
+ private:
+  // A gather goes before the operator `at`, a scatter after it.
+  void insert(OpGraph& g, const std::string& at, OpKind kind) const {
+    const auto it = std::find_if(g.ops.begin(), g.ops.end(), [&](const Op& o) { return o.name == at; });
+    if (it == g.ops.end()) return;
+    const bool before = kind == OpKind::kGather;
+    const TensorId x = before ? it->inputs[0] : it->outputs[0];
+    Tensor t = g.tensor(x);
+    t.name += before ? ".gathered" : ".reduced";
+    t.kind = TensorKind::kActivation;
+    t.view_of = how_.sequence_parallel ? kNoTensor : x;
+    const auto y = static_cast<TensorId>(g.tensors.size());
+    g.tensors.push_back(t);
+    Op op{kind, at + (before ? ".gather" : ".scatter"), {x}, {}, {y}};
+    if (before) {
+      it->inputs[0] = y;
+      g.ops.insert(it, op);
+    } else {
+      for (Op& o : g.ops)
+        if (&o != &*it) std::replace(o.inputs.begin(), o.inputs.end(), x, y);
+      if (g.output == x) g.output = y;
+      g.ops.insert(it + 1, op);
+    }
+  }
+
+  std::int64_t share(const Dim& d) const {
+    const std::int64_t t = how_.ranks;
+    switch (d.axis) {
+      case Axis::kHeads:
+      case Axis::kIntermediate:
+      case Axis::kGateUp:
+        return d.size / t;
+      case Axis::kKvHeads:
+        return std::max<std::int64_t>(1, d.size / t);
+      case Axis::kQkv:
+        return (model_.heads / t + 2 * std::max<std::int64_t>(1, model_.kv_heads / t)) *
+               model_.head_size;
+      case Axis::kVocabulary:
+        return how_.vocabulary_parallel ? divided_up(d.size, t) : d.size;
+      case Axis::kNone:
+      case Axis::kBatch:
+      case Axis::kSequence:
+      case Axis::kKeySequence:
+      case Axis::kHidden:
+      case Axis::kHeadSize:
+        return d.size;
+    }
+    return d.size;
+  }
+
+  void divide(OpGraph& g) const {
+    // Tensors that are whole along the sequence under sequence parallelism.
+    std::set<TensorId> whole;
+    for (const Op& op : g.ops) {
+      const bool entry = op.kind == OpKind::kEmbedding;
+      if (op.kind == OpKind::kGather) whole.insert(op.outputs[0]);
+      if (op.kind == OpKind::kScatter) whole.insert(op.inputs[0]);
+      if (entry) whole.insert(op.inputs.begin(), op.inputs.end());
+      if (op.kind == OpKind::kLinear || op.kind == OpKind::kCast || op.kind == OpKind::kCrossEntropy)
+        if (std::any_of(op.inputs.begin(), op.inputs.end(),
+                        [&](TensorId i) { return whole.contains(i); })) {
+          for (TensorId o : op.outputs) whole.insert(o);
+          for (TensorId i : op.inputs) whole.insert(i);
+        }
+    }
+    for (std::size_t i = 0; i < g.tensors.size(); ++i) {
+      Tensor& t = g.tensors[i];
+      bool cut = false;
+      for (Dim& d : t.dims) {
+        const std::int64_t size = share(d);
+        cut |= size != d.size || d.axis == Axis::kHeads || d.axis == Axis::kKvHeads ||
+               d.axis == Axis::kQkv || d.axis == Axis::kGateUp || d.axis == Axis::kIntermediate;
+        d.size = size;
+      }
+      const bool region = how_.sequence_parallel && how_.ranks > 1 && !cut &&
+                          t.kind != TensorKind::kParameter && !whole.contains(static_cast<TensorId>(i));
+      if (region)
+        for (Dim& d : t.dims)
+          if (d.axis == Axis::kSequence) d.size = divided_up(d.size, how_.ranks);
+    }
+  }
+
+  const Model& model_;
+  const TensorSharding& how_;
+};
+
+}  // namespace
+
+ModelGraphs shard(const ModelGraphs& graphs, const TensorSharding& how) {
+  if (how.ranks == 1) return graphs;
+  const Sharder s(graphs.model, how);
+  ModelGraphs out = graphs;
+  out.embedding = s.embedding(graphs.embedding);
+  out.block = s.block(graphs.block);
+  out.head = s.head(graphs.head);
+  return out;
+}
+
+}  // namespace rehearse

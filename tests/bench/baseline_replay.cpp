@@ -1,0 +1,184 @@
+#include "tests/bench/baseline_replay.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <queue>
+#include <set>
+
+namespace rehearse::bench {
+namespace {
+
+__extension__ typedef __int128 Wide;
+constexpr std::int64_t kBillion = 1'000'000'000;
+
+enum Phase : int { kEnd = 0, kStart = 1 };
+
+struct Event {
+  std::int64_t time;
+  Phase phase;
+  TaskId task;
+  std::uint32_t version;
+
+  bool operator>(const Event& o) const {
+    if (time != o.time) return time > o.time;
+    if (phase != o.phase) return phase > o.phase;
+    return task > o.task;
+  }
+};
+
+}  // namespace
+
+BaselineReplay::BaselineReplay(const TaskGraph& graph)
+    : successors_(graph.size()),
+      foreground_parts_(std::llround(graph.foreground_rate() * 1e9)),
+      background_parts_(std::llround(graph.background_rate() * 1e9)),
+      interferes_(graph.interferes()) {
+  std::map<std::uint32_t, std::uint32_t> dense;
+  for (StreamId s = 0; s < graph.stream_count(); ++s) {
+    const auto next = static_cast<std::uint32_t>(dense.size());
+    const std::uint32_t domain = dense.emplace(graph.domain(s), next).first->second;
+    streams_.push_back({domain, graph.stream_class(s), {}});
+  }
+  domains_ = static_cast<std::uint32_t>(dense.size());
+  for (TaskId t = 0; t < graph.size(); ++t) {
+    const auto& hot = graph.hot(t);
+    tasks_.push_back({hot.duration_ps, hot.stream, hot.indegree});
+    const auto next = graph.successors(t);
+    successors_[t].assign(next.begin(), next.end());
+    if (hot.stream != kNoStream) streams_[hot.stream].tasks.push_back(t);
+  }
+}
+
+class BaselineRun {
+ public:
+  explicit BaselineRun(const BaselineReplay& plan)
+      : plan_(plan),
+        state_(plan.tasks_.size()),
+        cursor_(plan.streams_.size(), 0),
+        running_(plan.domains_) {
+    timeline_.start.resize(plan.tasks_.size());
+    timeline_.end.resize(plan.tasks_.size());
+  }
+
+  Timeline run() {
+    for (TaskId t = 0; t < state_.size(); ++t) {
+      state_[t].waiting_for = plan_.tasks_[t].predecessors;
+      offer(t);
+    }
+    while (!queue_.empty()) {
+      // Rates belong to the time between instants. Settling may bring a new first event.
+      if (queue_.top().time != now_) settle();
+      const Event event = queue_.top();
+      queue_.pop();
+      if (event.version != state_[event.task].version) continue;
+      now_ = event.time;
+      if (event.phase == kStart) {
+        start(event.task);
+      } else {
+        end(event.task);
+      }
+    }
+    timeline_.makespan = SimTime(now_);
+    timeline_.events = 2 * static_cast<std::uint64_t>(state_.size()) + moved_;
+    return std::move(timeline_);
+  }
+
+ private:
+  struct State {
+    std::uint32_t waiting_for = 0;
+    std::uint32_t version = 0;
+    bool offered = false;
+    std::int64_t since = 0;
+    std::int64_t rate = kBillion;
+    Wide left = 0;  // billionths of a picosecond
+  };
+
+  // Queues the start of a task whose predecessors are done and whose turn in its stream has come.
+  void offer(TaskId t) {
+    const StreamId s = plan_.tasks_[t].stream;
+    if (state_[t].offered || state_[t].waiting_for != 0) return;
+    if (s != kNoStream && plan_.streams_[s].tasks[cursor_[s]] != t) return;
+    state_[t].offered = true;
+    queue_.push({now_, kStart, t, state_[t].version});
+  }
+
+  bool contends(TaskId t) const {
+    const StreamId s = plan_.tasks_[t].stream;
+    return plan_.interferes_ && s != kNoStream &&
+           plan_.streams_[s].cls != StreamClass::kIndependent && plan_.tasks_[t].duration_ps > 0;
+  }
+  std::set<TaskId>& running_like(TaskId t) {
+    const auto& stream = plan_.streams_[plan_.tasks_[t].stream];
+    return running_[stream.domain][stream.cls == StreamClass::kBackground ? 1 : 0];
+  }
+
+  void start(TaskId t) {
+    State& state = state_[t];
+    timeline_.start[t].ps = now_;
+    state.since = now_;
+    state.left = Wide{plan_.tasks_[t].duration_ps} * kBillion;
+    if (contends(t)) {
+      running_like(t).insert(t);
+      touched_.insert(plan_.streams_[plan_.tasks_[t].stream].domain);
+    }
+    queue_.push({now_ + plan_.tasks_[t].duration_ps, kEnd, t, state.version});
+  }
+
+  void end(TaskId t) {
+    timeline_.end[t].ps = now_;
+    if (contends(t)) {
+      running_like(t).erase(t);
+      touched_.insert(plan_.streams_[plan_.tasks_[t].stream].domain);
+    }
+    const StreamId s = plan_.tasks_[t].stream;
+    if (s != kNoStream) {
+      const auto& tasks = plan_.streams_[s].tasks;
+      if (++cursor_[s] < tasks.size()) offer(tasks[cursor_[s]]);
+    }
+    for (const TaskId next : plan_.successors_[t]) {
+      --state_[next].waiting_for;
+      offer(next);
+    }
+  }
+
+  void settle() {
+    for (const std::uint32_t domain : touched_) {
+      for (int side = 0; side < 2; ++side) {
+        const bool slowed = !running_[domain][side == 0 ? 1 : 0].empty();
+        const std::int64_t slow = side == 0 ? plan_.foreground_parts_ : plan_.background_parts_;
+        for (const TaskId t : running_[domain][side]) set_rate(t, slowed ? slow : kBillion);
+      }
+    }
+    touched_.clear();
+  }
+
+  void set_rate(TaskId t, std::int64_t rate) {
+    State& state = state_[t];
+    if (state.rate == rate) return;
+    state.left -= Wide{now_ - state.since} * state.rate;
+    state.since = now_;
+    state.rate = rate;
+    const Wide time = (state.left + rate - 1) / rate;
+    queue_.push({now_ + static_cast<std::int64_t>(time), kEnd, t, ++state.version});
+    ++moved_;
+  }
+
+  const BaselineReplay& plan_;
+  Timeline timeline_;
+  std::int64_t now_ = 0;
+  std::uint64_t moved_ = 0;
+  std::vector<State> state_;
+  std::vector<std::size_t> cursor_;
+  struct Sides {
+    std::set<TaskId> sides[2];
+    std::set<TaskId>& operator[](int side) { return sides[side]; }
+  };
+  std::vector<Sides> running_;
+  std::set<std::uint32_t> touched_;
+  std::priority_queue<Event, std::vector<Event>, std::greater<>> queue_;
+};
+
+Timeline BaselineReplay::run() const { return BaselineRun(*this).run(); }
+
+}  // namespace rehearse::bench

@@ -1,0 +1,26 @@
+#include "tools/cli/command.hpp"
+
+namespace rehearse {
+
+// Each in its own file, tools/cli/<name>.cpp.
+void setup_run(CLI::App& sub, std::function<int()>& action);
+void setup_compare(CLI::App& sub, std::function<int()>& action);
+void setup_price(CLI::App& sub, std::function<int()>& action);
+void setup_validate(CLI::App& sub, std::function<int()>& action);
+void setup_list(CLI::App& sub, std::function<int()>& action);
+
+namespace {
+
+constexpr Command kCommands[] = {
+    {"run", "simulates training under one plan and prints the report", setup_run},
+    {"compare", "shows plans side by side, best first, with what fits", setup_compare},
+    {"price", "prices one kernel or collective on its own", setup_price},
+    {"validate", "shows predicted beside measured for files of measured runs", setup_validate},
+    {"list", "lists what there is: models, gpus, clusters, runtimes, ...", setup_list},
+};
+
+}  // namespace
+
+std::span<const Command> commands() { return kCommands; }
+
+}  // namespace rehearse

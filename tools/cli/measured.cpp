@@ -1,0 +1,155 @@
+#include "tools/cli/measured.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "sim/base/error.hpp"
+
+namespace rehearse {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json model_of(const Json& row) {
+  const Json& m = row.at("model");
+  const bool gpt = m.at("family") == "gpt";
+  Json out{{"name", row.value("model_name", "measured")},
+           {"model_type", gpt ? "gpt2" : "llama"},
+           {"num_hidden_layers", m.at("layers")},
+           {"hidden_size", m.at("hidden")},
+           {"num_attention_heads", m.at("heads")},
+           {"vocab_size", m.at("vocab")},
+           {"tie_word_embeddings", m.value("tied", false)}};
+  if (gpt) {
+    out["n_inner"] = m.at("ffn");
+    out["n_positions"] = row.at("seq");
+  } else {
+    out["intermediate_size"] = m.at("ffn");
+    out["num_key_value_heads"] = m.at("kv_heads");
+    out["max_position_embeddings"] = row.at("seq");
+  }
+  return out;
+}
+
+const char* schedule_of(const std::string& name) {
+  constexpr std::pair<const char*, const char*> kNames[] = {
+      {"GPipe", "gpipe"},
+      {"1F1B", "1f1b"},
+      {"Interleaved1F1B", "interleaved-1f1b"},
+      {"InterleavedZeroBubble", "interleaved-zero-bubble"},
+      {"ZBV", "zbv"}};
+  for (const auto& [theirs, ours] : kNames)
+    if (name == theirs) return ours;
+  return "1f1b";
+}
+
+Json plan_of(const Json& row) {
+  const Json& p = row.at("plan");
+  const std::string kind = p.at("kind");
+  Json out{{"data_parallel", p.value("dp", 1)},
+           {"tensor_parallel", p.value("tp", 1)},
+           {"pipeline_parallel", p.value("pp", 1)},
+           {"vocabulary_parallel", false}};
+  if (kind == "tp") {
+    out["sequence_parallel"] = p.value("sp", false);
+    out["gradient_sync"] = "end";
+  } else if (kind == "pp") {
+    out["schedule"] = schedule_of(p.at("schedule"));
+    out["virtual_stages"] = p.at("schedule") == "ZBV" ? 2 : p.value("vstages", 1);
+    if (p.value("dp", 1) > 1) out["gradient_sync"] = "end";
+  } else if (kind == "fsdp" || kind == "zero1" || kind == "zero2") {
+    out["zero_stage"] = kind == "zero1" ? 1 : kind == "zero2" ? 2 : 3;
+  }
+  if (p.contains("bucket_mb"))
+    out["bucket_size"] = fmt::format("{} MiB", p.at("bucket_mb").get<int>());
+  return out;
+}
+
+std::string precision_of(const Json& row) {
+  const std::string kind = row.at("plan").at("kind"), given = row.value("precision", "bf16");
+  if (kind == "fsdp" || kind == "zero2") return given == "bf16pure" ? "bf16" : "fsdp-mixed";
+  return given == "amp" ? "amp" : "bf16";
+}
+
+// What a row asks for that training of dense models under the plans of this version is not.
+std::string beyond(const Json& row) {
+  if (row.at("model").contains("experts")) return "experts are not simulated";
+  if (row.at("plan").value("cp", false)) return "this row's context parallelism is not simulated";
+  if (row.contains("lora")) return "LoRA is not simulated";
+  if (row.value("compile", false)) return "compiled blocks are not simulated";
+  return "";
+}
+
+Json scenario_of(const Json& row) {
+  const std::int64_t micro = row.at("micro_batch"), dp = row.at("plan").value("dp", 1);
+  const int world = row.value("world", 1);
+  return {{"name", row.at("name")},
+          {"model", model_of(row)},
+          {"cluster", fmt::format("h200-{}", world)},
+          {"training",
+           {{"sequence_length", row.at("seq")},
+            {"micro_batch_size", micro},
+            {"global_batch_size", micro * row.at("num_micro").get<std::int64_t>() * dp},
+            {"precision", precision_of(row)},
+            {"recompute", row.value("recompute", "none")}}},
+          {"plan", plan_of(row)}};
+}
+
+template <class T>
+std::vector<T> list_of(const Json& row, const char* key) {
+  if (!row.contains(key) || row.at(key).is_null()) return {};
+  if (row.at(key).is_array()) return row.at(key).get<std::vector<T>>();
+  return {row.at(key).get<T>()};
+}
+
+std::optional<Bytes> largest(const Json& row, const char* key) {
+  const auto values = list_of<std::int64_t>(row, key);
+  if (values.empty()) return std::nullopt;
+  return Bytes(*std::max_element(values.begin(), values.end()));
+}
+
+MeasuredRun run_of(const Json& row, const std::string& file) {
+  MeasuredRun out;
+  out.name = row.at("name");
+  out.bound = row.value("bound", "");
+  out.out_of_memory = row.value("out_of_memory", false);
+  const auto steps = list_of<double>(row, "step_s");
+  if (!steps.empty())
+    out.step = Seconds(std::accumulate(steps.begin(), steps.end(), 0.0) /
+                       static_cast<double>(steps.size()));
+  out.peak = largest(row, "peak_allocated_bytes");
+  out.reserved = largest(row, "peak_reserved_bytes");
+  out.refused = beyond(row);
+  if (!out.refused.empty()) return out;
+  const std::string text = scenario_of(row).dump(1);
+  out.scenario = read_scenarios(parse_text(text, file), out.name);
+  return out;
+}
+
+}  // namespace
+
+std::vector<MeasuredRun> read_measured(const std::string& path) {
+  std::ifstream in(path);
+  if (!in) throw UserError({path, 0, 0}, "cannot read the file of measured runs");
+  std::vector<MeasuredRun> out;
+  Diagnostics errors;
+  std::string line;
+  for (int n = 1; std::getline(in, line); ++n) {
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    try {
+      out.push_back(run_of(Json::parse(line), path));
+    } catch (const Json::exception& e) {
+      errors.add({path, n, 1}, fmt::format("not a measured run: {}", e.what()),
+                 "calibration/measure_steps.py writes this format");
+    }
+  }
+  errors.throw_if_any();
+  if (out.empty()) throw UserError({path, 0, 0}, "the file has no measured runs");
+  return out;
+}
+
+}  // namespace rehearse

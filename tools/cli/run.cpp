@@ -1,0 +1,79 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/base/error.hpp"
+#include "sim/base/suggest.hpp"
+#include "sim/report/run_report.hpp"
+#include "tools/cli/command.hpp"
+#include "tools/cli/dump.hpp"
+#include "tools/cli/simulation.hpp"
+
+namespace rehearse {
+namespace {
+
+struct Options {
+  std::string scenario, plan, json, trace, dump;
+  std::vector<std::string> overrides;
+  bool ideal = false, no_fold = false;
+};
+
+Scenario pick(std::vector<Scenario> all, const Options& o) {
+  std::vector<std::string> names;
+  for (const Scenario& s : all) names.push_back(s.plan_name);
+  if (o.plan.empty()) {
+    if (all.size() == 1) return std::move(all.front());
+    throw UserError(all.front().mark,
+                    fmt::format("the scenario has {} plans ({}); choose one with --plan, or use "
+                                "'rehearse compare'",
+                                all.size(), fmt::join(names, ", ")));
+  }
+  for (Scenario& s : all)
+    if (s.plan_name == o.plan) return std::move(s);
+  throw UserError(all.front().mark, fmt::format("no plan '{}' in the scenario", o.plan),
+                  suggestion(o.plan, names));
+}
+
+int run(const Options& o) {
+  const Scenario scenario = pick(load_scenarios(o.scenario, o.overrides), o);
+  for (const std::string& path : {o.json, o.trace})
+    if (!path.empty()) check_output(path);
+  SimulationOptions options;
+  options.ideal = o.ideal;
+  options.fold = !o.no_fold;
+  const Simulation s = simulate(scenario, options);
+  if (!o.dump.empty()) {
+    std::fputs(dump_stage(o.dump, scenario, s).c_str(), stdout);
+    return kExitDone;
+  }
+  if (!o.trace.empty()) {
+    options.merge = false;
+    const Simulation t = simulate(scenario, options);
+    write_output(o.trace, chrome_trace(t.lowered.graph, t.timeline, t.lowered.notes));
+  }
+  if (!o.json.empty()) write_output(o.json, run_json(s.report) + "\n");
+  if (o.json != "-" && o.trace != "-") std::fputs(run_text(s.report).c_str(), stdout);
+  return kExitDone;
+}
+
+}  // namespace
+
+void setup_run(CLI::App& sub, std::function<int()>& action) {
+  auto o = std::make_shared<Options>();
+  sub.add_option("scenario", o->scenario, "a scenario file, or a name in configs/scenarios")
+      ->required();
+  sub.add_option("--plan", o->plan, "the plan to run, where the scenario has several");
+  sub.add_option("--set", o->overrides, "key=value: sets any value, e.g. plan.tensor_parallel=4")
+      ->allow_extra_args(false);
+  sub.add_option("--json", o->json, "writes the report as JSON ('-' is stdout)");
+  sub.add_option("--trace", o->trace, "writes a Chrome trace (gzip when it ends in .gz)");
+  sub.add_option("--dump", o->dump, "prints one stage instead: " + fmt::format("{}", fmt::join(dump_stages(), ", ")));
+  sub.add_flag("--ideal", o->ideal, "efficiency 1, no host and no fixed cost");
+  sub.add_flag("--no-fold", o->no_fold, "simulates every rank on its own");
+  action = [o] { return run(*o); };
+}
+
+}  // namespace rehearse

@@ -1,0 +1,168 @@
+#include "tools/cli/simulation.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "models/op_graph.hpp"
+#include "sim/base/format.hpp"
+#include "strategies/build_program.hpp"
+#include "strategies/memory.hpp"
+
+namespace rehearse {
+namespace {
+
+// FLOPs that recomputation adds, of the whole step: a block's forward again (full), or its attention
+// core's (selective); not causal, as `mfu` counts.
+Flops recomputed_flops(const Simulation& s) {
+  const Training& t = s.plan.training;
+  if (t.recompute == Recompute::kNone) return Flops(0);
+  GraphOptions o = graph_options(s.plan);
+  o.sequence = t.sequence_length;
+  const ModelGraphs graphs = build_graphs(s.model, o);
+  Flops sum(0);
+  for (const Op& op : graphs.block.ops) {
+    const bool core = op.kind == OpKind::kAttention || op.kind == OpKind::kScores ||
+                      op.kind == OpKind::kContext;
+    if (t.recompute == Recompute::kFull || core) sum += forward_flops(graphs.block, op, false);
+  }
+  return sum * (static_cast<double>(s.model.layers) *
+                static_cast<double>(t.global_batch_size / t.micro_batch_size));
+}
+
+void throughput(Simulation& s) {
+  RunReport& r = s.report;
+  const Training& t = s.plan.training;
+  r.tokens_per_step = t.global_batch_size * t.sequence_length;
+  const double tokens = static_cast<double>(r.tokens_per_step), gpus = r.gpus;
+  const auto per_gpu = [&](Flops f) { return f / r.step_time * (1 / gpus); };
+  const FlopsPerSecond peak = s.cluster.gpu.peak_of(t.precision.matmul);
+  const Flops model = model_flops_per_token(s.model, t.sequence_length, false) * tokens;
+  const Flops causal = model_flops_per_token(s.model, t.sequence_length, true) * tokens;
+  r.tokens_per_second = tokens / r.step_time.value;
+  r.tokens_per_second_per_gpu = r.tokens_per_second / gpus;
+  r.model_tflops_per_gpu = per_gpu(model).value * 1e-12;
+  r.mfu = per_gpu(model).value / peak.value;
+  r.mfu_causal = per_gpu(causal).value / peak.value;
+  r.hfu = per_gpu(model + recomputed_flops(s)).value / peak.value;
+}
+
+const char* kCategoryNames[] = {"parameters", "gradients", "optimizer states", "activations",
+                                "temporary buffers"};
+
+// The largest parts of the fullest stage, each with what would shrink it.
+std::vector<std::string> memory_advice(const Simulation& s, const StageReport& stage) {
+  std::vector<std::size_t> order{0, 1, 2, 3, 4};
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return stage.at_peak[a] > stage.at_peak[b]; });
+  const ResolvedPlan& p = s.plan;
+  const bool shards = p.data > 1;
+  const char* more = p.stages() < s.model.layers ? "more tensor or pipeline parallelism"
+                                                 : "more tensor parallelism";
+  std::vector<std::string> out;
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto category = static_cast<MemoryCategory>(order[i]);
+    std::string help = more;
+    if (category == MemoryCategory::kOptimizerStates && shards && p.plan.zero_stage == 0)
+      help = "zero_stage: 1 cuts them over the data-parallel ranks";
+    else if (category == MemoryCategory::kGradients && shards && p.plan.zero_stage < 2)
+      help = "zero_stage: 2 cuts them over the data-parallel ranks";
+    else if (category == MemoryCategory::kParameters && shards && p.plan.zero_stage < 3)
+      help = "zero_stage: 3 cuts them over the data-parallel ranks";
+    else if (category == MemoryCategory::kActivations || category == MemoryCategory::kTemporary)
+      help = p.training.micro_batch_size > 1 ? "a smaller micro_batch_size"
+             : p.training.recompute != Recompute::kFull ? "recompute: full" : more;
+    out.push_back(fmt::format("{} take {} of stage {}; what would help: {}", kCategoryNames[order[i]],
+                              format_bytes(stage.at_peak[order[i]]), stage.pipeline_stage, help));
+  }
+  return out;
+}
+
+void memory(Simulation& s) {
+  RunReport& r = s.report;
+  const Gpu& gpu = s.cluster.gpu;
+  int communicators = 0;
+  for (int n : {s.plan.tensor, s.plan.context, s.plan.data, s.plan.pipeline}) communicators += n > 1;
+  r.memory_capacity = gpu.usable_memory;
+  r.memory_overhead = gpu.context_memory + s.cluster.communicator_memory * communicators;
+  for (const RankProgram& rank : s.program.ranks) {
+    const RankMemory m = rank_memory(s.program, rank);
+    r.peak_memory = max(r.peak_memory, m.peak);
+    r.peak_reserved = max(r.peak_reserved, m.reserved);
+    // Ranks of one stage differ little; the stage shows its fullest.
+    const auto at = std::find_if(r.stages.begin(), r.stages.end(), [&](const StageReport& t) {
+      return t.pipeline_stage == rank.pipeline_rank;
+    });
+    if (at == r.stages.end())
+      r.stages.push_back({rank.pipeline_rank, m.peak, m.reserved, m.at_peak});
+    else if (m.peak > at->peak_memory)
+      *at = {rank.pipeline_rank, m.peak, m.reserved, m.at_peak};
+  }
+  r.fits = r.peak_reserved + r.memory_overhead <= r.memory_capacity;
+  if (r.fits) return;
+  const auto fullest = std::max_element(
+      r.stages.begin(), r.stages.end(),
+      [](const StageReport& a, const StageReport& b) { return a.peak_memory < b.peak_memory; });
+  r.memory_advice = memory_advice(s, *fullest);
+}
+
+void describe(Simulation& s, const Scenario& scenario) {
+  RunReport& r = s.report;
+  r.scenario = scenario.name;
+  r.plan_name = scenario.plan_name;
+  r.model = s.model.name;
+  r.cluster = s.cluster.name;
+  r.gpu = s.cluster.gpu.name;
+  r.runtime = scenario.runtime_name;
+  r.precision = s.plan.training.precision.name;
+  r.plan_text = plan_text(s.plan);
+  r.parameters = parameter_count(s.model);
+  r.gpus = s.cluster.gpus();
+}
+
+void times(Simulation& s) {
+  const TaskGraph& g = s.lowered.graph;
+  const Annotations& notes = s.lowered.notes;
+  const StepWindow window = step_window(g, s.timeline, notes);
+  RunReport& r = s.report;
+  r.step_time = (window.end - window.begin).seconds();
+  const auto account = step_account(g, s.timeline, notes, window);
+  r.breakdown = to_breakdown(account.parts);
+  r.communication = account.communication;
+}
+
+}  // namespace
+
+Simulation simulate(const Scenario& scenario, const SimulationOptions& options) {
+  const auto begin = std::chrono::steady_clock::now();
+  Simulation s;
+  s.model = read_model(scenario.model);
+  s.cluster = read_cluster(scenario.cluster);
+  s.runtime = read_runtime(scenario.runtime);
+  if (options.ideal) {
+    s.cluster = idealised(s.cluster);
+    s.runtime = idealised(s.runtime);
+  }
+  s.plan = resolve_plan(scenario, s.model, s.cluster, s.runtime);
+  s.program = build_program(s.plan, s.model, s.cluster, s.runtime, {options.fold});
+  LowerOptions lower_options;
+  lower_options.merge = options.merge;
+  s.lowered = lower(s.program, s.cluster, lower_options);
+  s.timeline = simulate(s.lowered.graph);
+  describe(s, scenario);
+  times(s);
+  throughput(s);
+  memory(s);
+  RunReport::Simulation& run = s.report.simulation;
+  run.tasks = s.lowered.graph.size();
+  run.events = s.timeline.events;
+  run.ranks = s.plan.ranks();
+  run.simulated_ranks = static_cast<int>(s.program.ranks.size());
+  run.structure_hash = fmt::format("{:016x}", structure_hash(s.lowered.graph));
+  run.timing_hash = fmt::format("{:016x}", timing_hash(s.lowered.graph, s.timeline));
+  run.wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return s;
+}
+
+}  // namespace rehearse
