@@ -5,20 +5,47 @@
 
 namespace rehearse {
 
+namespace {
+
+Eigen::LLT<Eigen::MatrixXd> factorised(const Eigen::MatrixXd& prior, const Eigen::VectorXd& noise) {
+  Eigen::MatrixXd covariance = prior;
+  covariance.diagonal() += noise.cwiseAbs2();
+  Eigen::LLT<Eigen::MatrixXd> factor(covariance);
+  if (factor.info() != Eigen::Success) throw std::runtime_error("the covariance is not positive");
+  return factor;
+}
+
+// Each point told by all others: its residual over its standard deviation is weight / sqrt(inverse
+// covariance's diagonal) (Rasmussen and Williams, equations 5.10 to 5.12).
+Eigen::VectorXd left_out_deviations(const Eigen::LLT<Eigen::MatrixXd>& factor,
+                                    const Eigen::VectorXd& weights) {
+  const Eigen::Index count = weights.size();
+  const Eigen::MatrixXd inverse = factor.solve(Eigen::MatrixXd::Identity(count, count));
+  return weights.cwiseQuotient(inverse.diagonal().cwiseSqrt());
+}
+
+}  // namespace
+
 GaussianProcess::GaussianProcess(Kernel kernel, Points points, const Eigen::VectorXd& values,
-                                 double noise)
+                                 double noise, int reweighted)
     : kernel_(std::move(kernel)), points_(std::move(points)) {
+  constexpr double kFreedom = 4;
   const Eigen::Index count = points_.rows();
-  Eigen::MatrixXd covariance(count, count);
+  Eigen::MatrixXd prior(count, count);
   for (Eigen::Index j = 0; j < count; ++j) {
     for (Eigen::Index i = j; i < count; ++i) {
-      covariance(i, j) = kernel_(points_.row(i).data(), points_.row(j).data());
+      prior(i, j) = kernel_(points_.row(i).data(), points_.row(j).data());
     }
-    covariance(j, j) += noise * noise;
   }
-  const Eigen::LLT<Eigen::MatrixXd> factor(covariance);
-  if (factor.info() != Eigen::Success) throw std::runtime_error("the covariance is not positive");
-  weights_ = factor.solve(values);
+  Eigen::VectorXd noises = Eigen::VectorXd::Constant(count, noise);
+  for (int round = 0;; ++round) {
+    const Eigen::LLT<Eigen::MatrixXd> factor = factorised(prior, noises);
+    weights_ = factor.solve(values);
+    if (round == reweighted) return;
+    const Eigen::VectorXd deviations = left_out_deviations(factor, weights_);
+    const Eigen::ArrayXd growth = (kFreedom + deviations.array().square()) / (kFreedom + 1);
+    noises = (noises.array().square() * growth.max(1)).sqrt();
+  }
 }
 
 Eigen::VectorXd GaussianProcess::operator()(const Points& at) const {

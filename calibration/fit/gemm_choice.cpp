@@ -98,6 +98,11 @@ GemmFitOptions choose_gemm_options(const std::vector<GemmSample>& samples,
     options.prior = prior;
     consider(options);
   }
+  for (const int reweighted : {2, 4, 8}) {
+    GemmFitOptions options = best;
+    options.prior.reweighted = reweighted;
+    consider(options);
+  }
   return best;
 }
 

@@ -80,7 +80,7 @@ void fit_row(GemmGrid& grid, std::size_t im, const std::vector<GemmSample>& samp
   }
   const double mean = values.mean();
   const GaussianProcess process(kernel_of(prior), points_of(samples), values.array() - mean,
-                                prior.noise);
+                                prior.noise, prior.reweighted);
   std::vector<GemmSample> cells;
   for (const std::int64_t n : grid.n) {
     for (const std::int64_t k : grid.k) cells.push_back({grid.m[im], n, k, 0});

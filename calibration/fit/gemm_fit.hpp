@@ -29,6 +29,7 @@ struct GemmPrior {
   double effect_reach = 0.15;  // along its own size
   double pair_effect = 0.09;
   double noise = 0.06;
+  int reweighted = 0;  // rounds of reweighting products that stray
 };
 
 struct GemmFitOptions {

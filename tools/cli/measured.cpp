@@ -17,7 +17,7 @@ using Json = nlohmann::ordered_json;
 Json model_of(const Json& row) {
   const Json& m = row.at("model");
   const bool gpt = m.at("family") == "gpt";
-  Json out{{"name", row.value("model_name", "measured")},
+  Json out{{"description", row.value("model_name", "measured")},
            {"model_type", gpt ? "gpt2" : "llama"},
            {"num_hidden_layers", m.at("layers")},
            {"hidden_size", m.at("hidden")},
