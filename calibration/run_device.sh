@@ -45,7 +45,7 @@ part() {
   fi
   [ "$seconds" -gt "$rest" ] && seconds=$rest
   say "$name: at most $seconds s"
-  timeout -k 5 "$((seconds + 20))" "$@" >"$work/$name.log" 2>&1
+  timeout -k 10 "$((seconds + 20))" "$@" >"$work/$name.log" 2>&1
   local code=$?
   say "$name: exit $code; $(tail -n 1 "$work/$name.log" | cut -c1-160)"
 }

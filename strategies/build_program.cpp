@@ -13,15 +13,9 @@ struct SimulatedRank {
   int represents = 1;
 };
 
-bool data_ranks_differ(const ResolvedPlan& plan, const Runtime& runtime) {
-  return plan.data > 1 && plan.plan.zero_stage == 1 && runtime.whole_parameter_shards;
-}
-
-std::vector<SimulatedRank> simulated_ranks(const ResolvedPlan& plan, const Runtime& runtime,
-                                           bool fold) {
-  const bool all_data = !fold || data_ranks_differ(plan, runtime);
-  const int data = all_data ? plan.data : 1;
-  const int tensor = fold ? 1 : plan.tensor, context = fold ? 1 : plan.context;
+std::vector<SimulatedRank> simulated_ranks(const ResolvedPlan& plan, bool fold) {
+  const int data = fold ? 1 : plan.data, tensor = fold ? 1 : plan.tensor,
+            context = fold ? 1 : plan.context;
   std::vector<SimulatedRank> out;
   for (int p = 0; p < plan.pipeline; ++p)
     for (int d = 0; d < data; ++d)
@@ -67,7 +61,7 @@ Program build_program(const ResolvedPlan& plan, const Model& model, const Cluste
             {plan.tensor, plan.plan.sequence_parallel, plan.plan.vocabulary_parallel});
   const SharedSegments shared(program, graphs, plan, runtime);
 
-  const std::vector<SimulatedRank> simulated = simulated_ranks(plan, runtime, options.fold);
+  const std::vector<SimulatedRank> simulated = simulated_ranks(plan, options.fold);
   for (const SimulatedRank& s : simulated) {
     RankProgram rank;
     rank.rank = map.rank_of(s.place);
@@ -89,7 +83,8 @@ Program build_program(const ResolvedPlan& plan, const Model& model, const Cluste
       }
     }
     program.ranks.push_back(std::move(rank));
-    build_rank(program, program.ranks.back(), s.place, at_stage, plan, model, runtime, shared);
+    build_rank(program, program.ranks.back(), s.place, at_stage, plan, model, runtime, shared,
+               options.fold);
   }
   return program;
 }

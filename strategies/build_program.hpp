@@ -14,9 +14,10 @@ struct BuildOptions {
 
 // What every simulated rank does in one step of the plan.
 //
-// Folding: ranks that differ only along an axis whose members all do the same are simulated by the
-// first of them. Pipeline ranks differ; tensor- and context-parallel ones do not; data-parallel ones
-// do only where they own whole parameters (ZeRO 1 of PyTorch).
+// Folding: ranks that differ only in their place along tensor, context or data parallelism do the
+// same and are simulated by the first of them; pipeline ranks differ. Where data-parallel ranks own
+// whole parameters (ZeRO 1 of PyTorch) the one with most stands for all: the others wait for it in
+// the first broadcast, so times are exact, and it has the largest peak.
 Program build_program(const ResolvedPlan& plan, const Model& model, const Cluster& cluster,
                       const Runtime& runtime, const BuildOptions& options);
 

@@ -19,7 +19,7 @@ class RankBuilder {
  public:
   RankBuilder(Program& program, RankProgram& rank, const RankMap::Place& place,
               const std::vector<int>& at_stage, const ResolvedPlan& plan, const Model& model,
-              const Runtime& runtime, const SharedSegments& shared)
+              const Runtime& runtime, const SharedSegments& shared, bool folded)
       : program_(program),
         rank_(rank),
         place_(place),
@@ -28,11 +28,12 @@ class RankBuilder {
         model_(model),
         runtime_(runtime),
         shared_(shared),
+        folded_(folded),
         writer_(program, rank, runtime) {}
 
   void build() {
     make_units();
-    data_ = make_data_parallel({plan_, runtime_, units_, place_.data});
+    data_ = make_data_parallel({plan_, runtime_, units_, folded_ ? kFullestRank : place_.data});
     data_->begin_step(writer_);
     for (const Action& a : plan_.schedule->actions(
              {plan_.pipeline, place_.pipeline, plan_.micro_batches, plan_.chunks}))
@@ -216,6 +217,7 @@ class RankBuilder {
   const Model& model_;
   const Runtime& runtime_;
   const SharedSegments& shared_;
+  bool folded_;
   StepWriter writer_;
   std::vector<Unit> units_;
   std::vector<Chunk> chunks_;
@@ -251,8 +253,8 @@ SharedSegments::SharedSegments(Program& program, const ModelGraphs& graphs,
 
 void build_rank(Program& program, RankProgram& rank, const RankMap::Place& place,
                 const std::vector<int>& at_stage, const ResolvedPlan& plan, const Model& model,
-                const Runtime& runtime, const SharedSegments& shared) {
-  RankBuilder(program, rank, place, at_stage, plan, model, runtime, shared).build();
+                const Runtime& runtime, const SharedSegments& shared, bool folded) {
+  RankBuilder(program, rank, place, at_stage, plan, model, runtime, shared, folded).build();
 }
 
 }  // namespace rehearse

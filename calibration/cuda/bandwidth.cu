@@ -2,13 +2,13 @@
 //
 // usage: bandwidth OUT_DIRECTORY [BUDGET_SECONDS]
 //
-// `cold` rotates over buffers that together are many times the L2 cache, `hot` uses one again and again.
-// `moved_bytes` counts reads and writes.
-
-#include "common.cuh"
+// `cold` rotates over buffers that together are many times the L2 cache, `hot` uses one again and
+// again. `moved_bytes` counts reads and writes.
 
 #include <chrono>
 #include <cstdint>
+
+#include "common.cuh"
 
 using namespace rehearse::calibration;
 
@@ -51,18 +51,26 @@ constexpr Named kAccesses[] = {{"copy", Access::kCopy, 2},
 
 void launch(Access access, char* in, char* out, std::size_t bytes, int sms, cudaStream_t stream) {
   const std::size_t n = bytes / sizeof(uint4);
-  const unsigned blocks =
-      static_cast<unsigned>(std::min<std::size_t>((n + 255) / 256, static_cast<std::size_t>(sms) * 16));
+  const unsigned blocks = static_cast<unsigned>(
+      std::min<std::size_t>((n + 255) / 256, static_cast<std::size_t>(sms) * 16));
   auto* source = reinterpret_cast<const uint4*>(in);
   auto* target = reinterpret_cast<uint4*>(out);
   switch (access) {
-    case Access::kCopy: copy_kernel<<<blocks, 256, 0, stream>>>(source, target, n); break;
-    case Access::kRead: read_kernel<<<blocks, 256, 0, stream>>>(source, target, n); break;
-    case Access::kWrite: write_kernel<<<blocks, 256, 0, stream>>>(target, n); break;
+    case Access::kCopy:
+      copy_kernel<<<blocks, 256, 0, stream>>>(source, target, n);
+      break;
+    case Access::kRead:
+      read_kernel<<<blocks, 256, 0, stream>>>(source, target, n);
+      break;
+    case Access::kWrite:
+      write_kernel<<<blocks, 256, 0, stream>>>(target, n);
+      break;
     case Access::kMemcpy:
       CHECK_CUDA(cudaMemcpyAsync(out, in, bytes, cudaMemcpyDeviceToDevice, stream));
       break;
-    case Access::kMemset: CHECK_CUDA(cudaMemsetAsync(out, 0, bytes, stream)); break;
+    case Access::kMemset:
+      CHECK_CUDA(cudaMemsetAsync(out, 0, bytes, stream));
+      break;
   }
   CHECK_CUDA(cudaGetLastError());
 }
@@ -101,9 +109,9 @@ int main(int argc, char** argv) {
           launch(named.access, in + at, out + at, bytes, p.multiProcessorCount, stream);
         });
         const double moved = static_cast<double>(bytes) * named.touched;
-        csv.row("%s,%s,%zu,%.0f,%.4f,%.4f,%.4f,%d,%.2f,%s", named.name, cold ? "cold" : "hot", bytes,
-                moved, s.median_us, s.p10_us, s.p90_us, s.repetitions, moved / s.median_us * 1e-3,
-                machine.c_str());
+        csv.row("%s,%s,%zu,%.0f,%.4f,%.4f,%.4f,%d,%.2f,%s", named.name, cold ? "cold" : "hot",
+                bytes, moved, s.median_us, s.p10_us, s.p90_us, s.repetitions,
+                moved / s.median_us * 1e-3, machine.c_str());
       }
     }
   }

@@ -2,9 +2,9 @@
 //
 // usage: clocks OUT_DIRECTORY [BUDGET_SECONDS]
 //
-// A matrix product runs for seconds on end; every 50 ms a row says how long one took, and the SM clock
-// that its multiprocessors ran at, from the GPU's own counters (clock64 over globaltimer). The first rows
-// are the burst, the last ones the sustained rate. No driver library is needed.
+// A matrix product runs for seconds on end; every 50 ms a row says how long one took, and the SM
+// clock that its multiprocessors ran at, from the GPU's own counters (clock64 over globaltimer).
+// The first rows are the burst, the last ones the sustained rate. No driver library is needed.
 
 #include <cuda_bf16.h>
 

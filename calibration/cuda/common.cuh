@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-// What the CUDA benchmarks share: every call is checked, times are medians of repetitions that go on
-// until they are steady, and rows reach the file as they are measured.
+// What the CUDA benchmarks share: every call is checked, times are medians of repetitions that go
+// on until they are steady, and rows reach the file as they are measured.
 
 namespace rehearse::calibration {
 
@@ -71,8 +71,8 @@ class Events {
   cudaEvent_t begin_ = nullptr, end_ = nullptr;
 };
 
-// Microseconds of one `run`, which is enqueued `calls` times between two events, repeated until steady
-// or `most` times.
+// Microseconds of one `run`, which is enqueued `calls` times between two events, repeated until
+// steady or `most` times.
 inline Spread measure(cudaStream_t stream, int calls, int most, const std::function<void()>& run) {
   Events events;
   std::vector<double> us;

@@ -25,9 +25,12 @@ inline void check_lt(cublasStatus_t code, const char* what, const char* file, in
 enum class Layout { kForward, kDgrad, kWgrad };
 inline const char* name_of(Layout l) {
   switch (l) {
-    case Layout::kForward: return "forward";
-    case Layout::kDgrad: return "dgrad";
-    case Layout::kWgrad: return "wgrad";
+    case Layout::kForward:
+      return "forward";
+    case Layout::kDgrad:
+      return "dgrad";
+    case Layout::kWgrad:
+      return "wgrad";
   }
   return "";
 }

@@ -2,7 +2,8 @@
 //
 // usage: gemm OUT_DIRECTORY [BUDGET_SECONDS]
 //
-// fp8 on Hopper exists in the forward layout only (both operands along k); what does not exist is left out.
+// fp8 on Hopper exists in the forward layout only (both operands along k); what does not exist is
+// left out.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -20,18 +21,26 @@ namespace {
 struct Shape {
   long long n, k;
 };
-constexpr Shape kShapes[] = {{4096, 4096},  {12288, 4096}, {22016, 4096}, {4096, 11008}, {3072, 2048},
-                             {16384, 2048}, {2048, 8192},  {2304, 768},   {3072, 768},   {768, 3072},
-                             {4800, 1600},  {6400, 1600},  {1600, 6400},  {6144, 4096},  {28672, 4096},
-                             {4096, 14336}, {10240, 8192}, {8192, 28672}};
+constexpr Shape kShapes[] = {
+    {4096, 4096}, {12288, 4096}, {22016, 4096}, {4096, 11008}, {3072, 2048},  {16384, 2048},
+    {2048, 8192}, {2304, 768},   {3072, 768},   {768, 3072},   {4800, 1600},  {6400, 1600},
+    {1600, 6400}, {6144, 4096},  {28672, 4096}, {4096, 14336}, {10240, 8192}, {8192, 28672}};
 constexpr long long kTokens[] = {8192, 2048, 4096, 16384, 1024};
 
 void fill(Operands& operands, const Precision& t) {
   switch (t.in) {
-    case CUDA_R_16BF: operands.fill<__nv_bfloat16>(); break;
-    case CUDA_R_16F: operands.fill<__half>(); break;
-    case CUDA_R_8F_E4M3: operands.fill<__nv_fp8_e4m3>(); break;
-    default: operands.fill<float>(); break;
+    case CUDA_R_16BF:
+      operands.fill<__nv_bfloat16>();
+      break;
+    case CUDA_R_16F:
+      operands.fill<__half>();
+      break;
+    case CUDA_R_8F_E4M3:
+      operands.fill<__nv_fp8_e4m3>();
+      break;
+    default:
+      operands.fill<float>();
+      break;
   }
 }
 
@@ -69,7 +78,8 @@ int main(int argc, char** argv) {
             if (!product.usable()) continue;
             const int calls = std::max(1, static_cast<int>(2e-3 / (flops / 6e14)));
             const Spread s = measure(stream, std::min(calls, 20), 12, [&] {
-              product.run(operands.first, operands.second, operands.out, operands.workspace, stream);
+              product.run(operands.first, operands.second, operands.out, operands.workspace,
+                          stream);
             });
             csv.row("%lld,%lld,%lld,%s,%s,%d,%.4f,%.4f,%.4f,%d,%.2f,%s", p.m, p.n, p.k, t.name,
                     name_of(layout), bias ? 1 : 0, s.median_us, s.p10_us, s.p90_us, s.repetitions,

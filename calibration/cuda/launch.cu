@@ -2,14 +2,14 @@
 //
 // usage: launch OUT_DIRECTORY [BUDGET_SECONDS]
 //
-// host_*: host time of one call while the GPU keeps up or is held busy. gap_*: what the GPU spends on one
-// empty kernel after another, from a stream whose launches are all queued, and inside a CUDA graph.
-// latency_*: from the call to the kernel's end with an idle GPU, seen by the host.
-
-#include "common.cuh"
+// host_*: host time of one call while the GPU keeps up or is held busy. gap_*: what the GPU spends
+// on one empty kernel after another, from a stream whose launches are all queued, and inside a CUDA
+// graph. latency_*: from the call to the kernel's end with an idle GPU, seen by the host.
 
 #include <chrono>
 #include <thread>
+
+#include "common.cuh"
 
 using namespace rehearse::calibration;
 

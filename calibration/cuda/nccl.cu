@@ -2,8 +2,8 @@
 //
 // usage: nccl OUT_DIRECTORY [BUDGET_SECONDS]
 //
-// stream: enqueued one by one; graph: twenty inside one CUDA graph, so that launch cost and wire time
-// separate. Times are the largest over the ranks.
+// stream: enqueued one by one; graph: twenty inside one CUDA graph, so that launch cost and wire
+// time separate. Times are the largest over the ranks.
 
 #include <chrono>
 

@@ -49,20 +49,33 @@ class Meeting {
 };
 
 enum class Operation {
-  kAllReduce, kAllGather, kReduceScatter, kBroadcast, kAllToAll, kSendRecv, kSend
+  kAllReduce,
+  kAllGather,
+  kReduceScatter,
+  kBroadcast,
+  kAllToAll,
+  kSendRecv,
+  kSend
 };
 inline constexpr Operation kOperations[] = {
     Operation::kAllReduce, Operation::kAllGather, Operation::kReduceScatter, Operation::kSendRecv,
     Operation::kBroadcast, Operation::kAllToAll,  Operation::kSend};
 inline const char* name_of(Operation o) {
   switch (o) {
-    case Operation::kAllReduce: return "all_reduce";
-    case Operation::kAllGather: return "all_gather";
-    case Operation::kReduceScatter: return "reduce_scatter";
-    case Operation::kBroadcast: return "broadcast";
-    case Operation::kAllToAll: return "all_to_all";
-    case Operation::kSendRecv: return "send_recv";
-    case Operation::kSend: return "send";
+    case Operation::kAllReduce:
+      return "all_reduce";
+    case Operation::kAllGather:
+      return "all_gather";
+    case Operation::kReduceScatter:
+      return "reduce_scatter";
+    case Operation::kBroadcast:
+      return "broadcast";
+    case Operation::kAllToAll:
+      return "all_to_all";
+    case Operation::kSendRecv:
+      return "send_recv";
+    case Operation::kSend:
+      return "send";
   }
   return "";
 }
@@ -71,13 +84,16 @@ inline const char* name_of(Operation o) {
 inline double bus_factor(Operation o, int ranks) {
   const double n = ranks;
   switch (o) {
-    case Operation::kAllReduce: return 2 * (n - 1) / n;
+    case Operation::kAllReduce:
+      return 2 * (n - 1) / n;
     case Operation::kAllGather:
     case Operation::kReduceScatter:
-    case Operation::kAllToAll: return (n - 1) / n;
+    case Operation::kAllToAll:
+      return (n - 1) / n;
     case Operation::kBroadcast:
     case Operation::kSendRecv:
-    case Operation::kSend: return 1;
+    case Operation::kSend:
+      return 1;
   }
   return 1;
 }

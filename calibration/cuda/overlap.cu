@@ -2,9 +2,9 @@
 //
 // usage: overlap OUT_DIRECTORY [BUDGET_SECONDS]
 //
-// A chain of matrix products (cuBLASLt) or of copies on one stream, a chain of collectives on another,
-// alone and together. The background has several times the subject's work, so that the subject lies wholly
-// within it; then they change places.
+// A chain of matrix products (cuBLASLt) or of copies on one stream, a chain of collectives on
+// another, alone and together. The background has several times the subject's work, so that the
+// subject lies wholly within it; then they change places.
 
 #include <cuda_bf16.h>
 
@@ -147,8 +147,8 @@ int main(int argc, char** argv) {
           const Side& subject = compute_first ? side : traffic;
           const Side& background = compute_first ? traffic : side;
           bool covered = false;
-          const double us = together(meeting, subject, compute_first ? compute : r.stream, background,
-                                     compute_first ? r.stream : compute, &covered);
+          const double us = together(meeting, subject, compute_first ? compute : r.stream,
+                                     background, compute_first ? r.stream : compute, &covered);
           if (r.rank != 0) continue;
           csv.row("%s,%s,%d,%.4f,%.4f,%.4f,%.4f,%d,%s", subject.name.c_str(),
                   background.name.c_str(), r.ranks, subject.alone_us, us, us / subject.alone_us,

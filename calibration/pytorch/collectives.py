@@ -18,7 +18,9 @@ import torch
 import torch.distributed as dist
 
 import group
-from common import DRY_RUN, DTYPES, Budget, Table, Timer, device, free_memory, median, quantile, spin, synchronize
+from common import (
+    DRY_RUN, DTYPES, Budget, Table, Timer, device, free_memory, median, quantile, spin, synchronize,
+)  # fmt: skip
 from kernel_trace import _load
 
 OPERATIONS = ("all_reduce", "all_gather", "reduce_scatter", "send_recv", "broadcast", "all_to_all",

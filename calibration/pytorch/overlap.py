@@ -16,7 +16,10 @@ import torch.nn.functional as F
 
 import group
 from collectives import make_call
-from common import DRY_RUN, Budget, Table, Timer, device, free_memory, median, random_like_training, spin, synchronize
+from common import (
+    DRY_RUN, Budget, Table, Timer, device, free_memory, median, random_like_training, spin,
+    synchronize,
+)  # fmt: skip
 
 COLUMNS = ["subject", "background", "ranks", "subject_alone_us", "subject_together_us", "slowdown",
            "background_alone_us", "covered", "repetitions"]  # fmt: skip

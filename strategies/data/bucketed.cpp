@@ -56,7 +56,9 @@ class Bucketed final : public DataParallel {
 
   std::int64_t updated_elements() const override {
     if (c_.plan.plan.zero_stage == 0) return c_.elements();
-    if (!owned_.empty()) return owned_[static_cast<std::size_t>(c_.data_rank)];
+    if (!owned_.empty())
+      return c_.data_rank == kFullestRank ? *std::max_element(owned_.begin(), owned_.end())
+                                          : owned_[static_cast<std::size_t>(c_.data_rank)];
     return (c_.elements() + c_.plan.data - 1) / c_.plan.data;
   }
   std::int64_t updated_tensors() const override {
