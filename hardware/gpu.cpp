@@ -40,7 +40,7 @@ std::map<DType, FlopsPerSecond> read_peaks(Reader reader) {
 
 KernelClassRates read_class(Reader reader, const std::string& table_source) {
   KernelClassRates rates;
-  rates.bandwidth_efficiency = reader.required<double>("bandwidth_efficiency");
+  rates.bandwidth_efficiency = reader.optional<double>("bandwidth_efficiency", 1);
   if (!(rates.bandwidth_efficiency > 0)) {
     reader.error("bandwidth_efficiency", "an efficiency must be positive");
     rates.bandwidth_efficiency = 1;
@@ -108,6 +108,21 @@ void read_efficiency(Reader reader, Gpu& gpu) {
   }
   const std::array notes = {std::string("sustained_clock_source")};
   reader.ignore(notes);
+  Reader throttle = reader.child("throttle");
+  gpu.throttle_from = throttle.optional<FlopsPerSecond>("from", FlopsPerSecond(0));
+  gpu.throttle_per = throttle.optional<FlopsPerSecond>("per", FlopsPerSecond(0));
+  const std::array source = {std::string("source")};
+  throttle.ignore(source);
+  throttle.finish();
+  gpu.kernel_gap = reader.optional<Seconds>("kernel_gap", Seconds(0));
+  Reader overlap = reader.child("overlap");
+  gpu.compute_slowdown = overlap.optional<double>("compute_slowdown", 1);
+  gpu.communication_slowdown = overlap.optional<double>("communication_slowdown", 1);
+  for (const double slowdown : {gpu.compute_slowdown, gpu.communication_slowdown}) {
+    if (!(slowdown >= 1)) overlap.error("compute_slowdown", "a slowdown must be at least 1");
+  }
+  overlap.ignore(source);
+  overlap.finish();
   gpu.gemm = read_gemm_model(reader);
   gpu.attention = read_attention_model(reader);
   reader.finish();
@@ -146,6 +161,9 @@ Gpu idealised(const Gpu& gpu) {
   Gpu out = gpu;
   out.ideal = true;
   out.sustained_clock = 1;
+  out.throttle_per = FlopsPerSecond(0);
+  out.kernel_gap = Seconds(0);
+  out.compute_slowdown = out.communication_slowdown = 1;
   out.gemm = nullptr;
   out.attention = nullptr;
   for (auto& [name, rates] : out.kernels) rates = {1, 0, Seconds(0), "ideal"};

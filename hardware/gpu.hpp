@@ -38,6 +38,14 @@ struct Gpu {
   Bytes l2{0};
   // Sustained over burst rate of matrix-bound kernels under the power limit.
   double sustained_clock = 1;
+  // Where it was measured how the clock follows the load: past an average of `throttle_from` the
+  // same work takes 1 + (rate - throttle_from) / throttle_per times as long. 0: not known, and
+  // sustained_clock holds whatever the load.
+  FlopsPerSecond throttle_from{0}, throttle_per{0};
+  // Idle time of a stream between two kernels that were issued in time.
+  Seconds kernel_gap{0};
+  // How much longer kernels take while a collective runs beside them, and the other way round.
+  double compute_slowdown = 1, communication_slowdown = 1;
   std::map<std::string, KernelClassRates> kernels;
   std::shared_ptr<const GemmModel> gemm;            // null: efficiency 1
   std::shared_ptr<const AttentionModel> attention;  // null: efficiency 1

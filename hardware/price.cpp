@@ -34,6 +34,11 @@ KernelEstimate estimate(const Gpu& gpu, const MemoryWork& work) {
     if (rates->elements_per_second > 0) {
       e.compute = Seconds(static_cast<double>(work.elements) / rates->elements_per_second);
     }
+    if (work.blocks > 0 && work.blocks < gpu.sm_count) {  // the other SMs idle
+      const double idle = static_cast<double>(gpu.sm_count) / static_cast<double>(work.blocks);
+      e.compute = e.compute * idle;
+      e.memory = e.memory * idle;
+    }
   }
   return e;
 }

@@ -59,6 +59,9 @@ std::vector<TensorId> kept(const Op& op) {
     case OpKind::kCast:
     case OpKind::kGather:
     case OpKind::kScatter:
+    case OpKind::kSequenceToHeads:
+    case OpKind::kHeadsToSequence:
+    case OpKind::kGatherKeys:
       break;
   }
   return keeps;

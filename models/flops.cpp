@@ -25,7 +25,7 @@ double linear_flops(const OpGraph& graph, const Op& op) {
 double attention_flops(const OpGraph& graph, const Op& op) {
   const Tensor& q = graph.tensor(op.inputs.at(0));
   const Tensor& k = graph.tensor(op.inputs.at(1));
-  return 4.0 * static_cast<double>(q.elements()) * extent(k, Axis::kSequence);
+  return 4.0 * static_cast<double>(q.elements()) * extent(k, Axis::kSequence) * op.ring;
 }
 
 }  // namespace
@@ -57,6 +57,9 @@ Flops forward_flops(const OpGraph& graph, const Op& op, bool causal) {
     case OpKind::kCrossEntropy:
     case OpKind::kGather:
     case OpKind::kScatter:
+    case OpKind::kSequenceToHeads:
+    case OpKind::kHeadsToSequence:
+    case OpKind::kGatherKeys:
       return Flops(0);
   }
   throw std::logic_error("forward_flops: unknown kind of operator");

@@ -54,6 +54,12 @@ std::string_view to_string(OpKind kind) {
       return "gather";
     case OpKind::kScatter:
       return "scatter";
+    case OpKind::kSequenceToHeads:
+      return "sequence_to_heads";
+    case OpKind::kHeadsToSequence:
+      return "heads_to_sequence";
+    case OpKind::kGatherKeys:
+      return "gather_keys";
   }
   return "unknown";
 }

@@ -73,7 +73,11 @@ enum class OpKind : std::uint8_t {
   kCast,          // to another dtype
   kCrossEntropy,  // (fp32 logits, targets) -> loss; statistic: log-probabilities, fp32
   kGather,        // sharding's: forward all-gather (sequence) or nothing; see strategies/tensor
-  kScatter        // sharding's: forward reduce-scatter or all-reduce
+  kScatter,       // sharding's: forward reduce-scatter or all-reduce
+  // Context parallelism's: see strategies/context.
+  kSequenceToHeads,  // all-to-all: a part of the sequence, all heads -> all of it, a part of the heads
+  kHeadsToSequence,  // the way back
+  kGatherKeys        // forward all-gathers keys or values along the sequence, backward reduce-scatters
 };
 std::string_view to_string(OpKind kind);  // "embedding", "layer_norm", "linear", ...
 
@@ -83,6 +87,7 @@ struct Op {
   std::vector<TensorId> inputs;
   std::vector<TensorId> parameters;
   std::vector<TensorId> outputs;  // the result first, statistics after it
+  int ring = 1;  // attention: ranks around which keys and values travel (ring attention)
 };
 
 // How the operators lay out their tensors, which passes may rely on:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "strategies/context/context_parallel.hpp"
 #include "strategies/rank_builder.hpp"
 #include "strategies/tensor/shard.hpp"
 
@@ -29,6 +30,25 @@ CommGroup group_of(const Cluster& cluster, const RankMap& map, const char* axis)
   return comm_group(cluster, map.group({}, axis));
 }
 
+// Ranks that hold the same parameters: along data and context parallelism.
+CommGroup replicas(const Cluster& cluster, const RankMap& map) {
+  std::vector<int> ranks;
+  for (int d = 0; d < map.data; ++d)
+    for (int c = 0; c < map.context; ++c) ranks.push_back(map.rank_of({d, 0, c, 0}));
+  std::sort(ranks.begin(), ranks.end());
+  return comm_group(cluster, ranks);
+}
+
+CommGroup ends_of_pipeline(const Cluster& cluster, const RankMap& map, const ResolvedPlan& plan) {
+  const auto owner = [&](int stage) {
+    return map.rank_of({0, 0, 0, place_of(*plan.schedule, plan.pipeline, plan.chunks, stage).rank});
+  };
+  const int first = owner(0), last = owner(plan.stages() - 1);
+  if (first == last) return {};
+  const int ends[] = {std::min(first, last), std::max(first, last)};
+  return comm_group(cluster, ends);
+}
+
 }  // namespace
 
 GraphOptions graph_options(const ResolvedPlan& plan) {
@@ -53,12 +73,14 @@ Program build_program(const ResolvedPlan& plan, const Model& model, const Cluste
   program.positions = static_cast<int>(model.layers) + 2;
   program.groups[static_cast<int>(GroupKind::kTensor)] = group_of(cluster, map, "tp");
   program.groups[static_cast<int>(GroupKind::kContext)] = group_of(cluster, map, "cp");
-  program.groups[static_cast<int>(GroupKind::kData)] = group_of(cluster, map, "dp");
+  program.groups[static_cast<int>(GroupKind::kData)] = replicas(cluster, map);
   program.groups[static_cast<int>(GroupKind::kPipeline)] = group_of(cluster, map, "pp");
+  program.groups[static_cast<int>(GroupKind::kEmbedding)] = ends_of_pipeline(cluster, map, plan);
 
-  const ModelGraphs graphs =
+  const ModelGraphs graphs = context_parallel(
       shard(build_graphs(model, graph_options(plan)),
-            {plan.tensor, plan.plan.sequence_parallel, plan.plan.vocabulary_parallel});
+            {plan.tensor, plan.plan.sequence_parallel, plan.plan.vocabulary_parallel}),
+      plan.plan.context_parallel_method, plan.context);
   const SharedSegments shared(program, graphs, plan, runtime);
 
   const std::vector<SimulatedRank> simulated = simulated_ranks(plan, options.fold);
@@ -76,7 +98,7 @@ Program build_program(const ResolvedPlan& plan, const Model& model, const Cluste
       const auto index = static_cast<std::int32_t>(i);
       if (c && d && p) rank.groups[static_cast<int>(GroupKind::kTensor)].push_back(index);
       if (t && d && p) rank.groups[static_cast<int>(GroupKind::kContext)].push_back(index);
-      if (t && c && p) rank.groups[static_cast<int>(GroupKind::kData)].push_back(index);
+      if (t && p) rank.groups[static_cast<int>(GroupKind::kData)].push_back(index);
       if (t && c && d) {
         rank.groups[static_cast<int>(GroupKind::kPipeline)].push_back(index);
         at_stage[static_cast<std::size_t>(b.pipeline)] = index;

@@ -67,7 +67,8 @@ class Reserved {
     if (c.scope == MemoryScope::kPrevious) --at;
     if (c.scope == MemoryScope::kNext) ++at;
     if (c.scope == MemoryScope::kRank) at = frame % positions_;
-    const std::uint64_t rank = c.scope == MemoryScope::kRank ? 1 : 0;
+    if (c.scope == MemoryScope::kModel) at = positions_;
+    const std::uint64_t rank = c.scope == MemoryScope::kRank || c.scope == MemoryScope::kModel ? 1 : 0;
     return (rank << 63) | (static_cast<std::uint64_t>(at + 1) << 31) |
            static_cast<std::uint32_t>(c.slot + 2);
   }

@@ -1,5 +1,7 @@
 #include "strategies/optimizer.hpp"
 
+#include "strategies/segments/kernels.hpp"
+
 namespace rehearse {
 namespace {
 
@@ -15,6 +17,15 @@ PerElement per_element(const ResolvedPlan& plan) {
           p.master_weights ? 4 : 0};
 }
 
+void around(StepWriter& w, const PassTemplate& pass, const TrafficBase& base) {
+  const Precision none;
+  const KernelContext context{w.runtime(), none, false, w.program()};
+  w.host(pass.host);
+  for (const Kernel& k : template_kernels(context, pass, base))
+    w.kernel(StreamKind::kCompute, Activity::kOptimizer, w.program().names[k.name],
+             std::get<MemoryWork>(k.work));
+}
+
 }  // namespace
 
 void optimizer_step(StepWriter& w, const ResolvedPlan& plan, std::int64_t elements,
@@ -22,6 +33,11 @@ void optimizer_step(StepWriter& w, const ResolvedPlan& plan, std::int64_t elemen
   const PerElement b = per_element(plan);
   const Runtime& rt = w.runtime();
   const bool adamw = plan.training.optimizer == OptimizerKind::kAdamW;
+  const Bytes master(elements * (b.master > 0 ? b.master : b.parameter));
+  const TrafficBase base{{Bytes(elements * b.gradient)}, Bytes(elements * b.parameter), master,
+                         Bytes(b.gradient)};
+  around(w, rt.before_optimizer, base);
+  if (rt.waits_for_gradient_norm) w.host_wait(w.record(StreamKind::kCompute));
   w.host(rt.host_optimizer + rt.host_optimizer_per_tensor * static_cast<double>(tensors));
   // With master weights the step reads those, and writes them and the working copy.
   const std::int64_t read = (b.master > 0 ? b.master : b.parameter) + b.gradient + b.moments;
@@ -30,6 +46,7 @@ void optimizer_step(StepWriter& w, const ResolvedPlan& plan, std::int64_t elemen
            adamw ? "multi_tensor_apply_kernel (FusedAdam)" : "multi_tensor_apply_kernel (SGD)",
            {rt.optimizer_class.at(adamw ? "adamw" : "sgd"), Bytes(elements * read),
             Bytes(elements * written), elements});
+  around(w, rt.after_optimizer, base);
 }
 
 Bytes optimizer_state_bytes(const ResolvedPlan& plan, std::int64_t elements) {

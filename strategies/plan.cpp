@@ -7,6 +7,7 @@
 
 #include "sim/base/error.hpp"
 #include "sim/base/suggest.hpp"
+#include "strategies/context/context_parallel.hpp"
 
 namespace rehearse {
 namespace {
@@ -165,8 +166,20 @@ class Checker {
       error("plan.context_parallel",
             fmt::format("sequence_length {} does not divide by context_parallel {}",
                         s_.training.sequence_length, c));
-    if (s_.plan.context_parallel_method == ContextParallelMethod::kUlysses)
+    if (s_.plan.context_parallel_method == ContextParallelMethod::kUlysses) {
       divides("plan.context_parallel", model_.heads / out_.tensor, "heads (of one rank)", c);
+      const std::int64_t kv = std::max<std::int64_t>(1, model_.kv_heads / out_.tensor);
+      if (kv % c != 0 && c % kv != 0)
+        error("plan.context_parallel",
+              fmt::format("{} key-value heads (of one rank) of model {} neither divide by "
+                          "context_parallel {} nor into it",
+                          kv, model_.name, c));
+    } else if (s_.training.causal && s_.training.sequence_length % (2 * c) != 0) {
+      error("plan.context_parallel",
+            fmt::format("a causal mask is balanced over two chunks a rank, but sequence_length {} "
+                        "does not divide by 2 x context_parallel {}",
+                        s_.training.sequence_length, c));
+    }
     if (s_.training.attention == AttentionKind::kUnfused)
       error("plan.context_parallel", "context parallelism needs attention: flash");
   }
@@ -178,8 +191,10 @@ class Checker {
             fmt::format("gradient_sync: end is plain data parallelism; zero_stage {} reduces during "
                         "backward",
                         p.zero_stage));
-    if (p.zero_stage >= 2 && out_.pipeline > 1 && out_.schedule->placement == Placement::kV)
-      error("plan.zero_stage", "schedule zbv splits backward, which FSDP (zero_stage 2 and 3) cannot");
+    if (p.zero_stage >= 2 && out_.data > 1 && out_.pipeline > 1 && out_.schedule->splits_backward)
+      error("plan.zero_stage",
+            fmt::format("schedule {} splits backward, which FSDP (zero_stage 2 and 3) cannot",
+                        out_.schedule->name));
     // FSDP's policy without FSDP is what torch.autocast does over fp32 parameters.
     Precision& precision = out_.training.precision;
     if (precision.sharded_fp32 && p.zero_stage < 2) {
@@ -226,7 +241,8 @@ std::string plan_text(const ResolvedPlan& p) {
   const auto add = [&](const std::string& text) { out += (out.empty() ? "" : " ") + text; };
   if (p.data > 1 || p.ranks() == 1) add(fmt::format("dp {}", p.data));
   if (p.tensor > 1) add(fmt::format("tp {}{}", p.tensor, p.plan.sequence_parallel ? " sp" : ""));
-  if (p.context > 1) add(fmt::format("cp {}", p.context));
+  if (p.context > 1)
+    add(fmt::format("cp {} {}", p.context, find_context_method(p.plan.context_parallel_method).name));
   if (p.pipeline > 1) {
     add(fmt::format("pp {} {}", p.pipeline, p.schedule->name));
     if (p.chunks > 1) add(fmt::format("v {}", p.chunks));

@@ -23,6 +23,8 @@ struct ResolvedPlan {
 
   int ranks() const { return data * tensor * context * pipeline; }
   int stages() const { return pipeline * chunks; }
+  // Ranks that hold the same parameters and meet to reduce gradients; ZeRO cuts over them.
+  int replicas() const { return data * context; }
 };
 
 // Throws UserError with everything that does not fit together, at the lines that say it: GPUs that

@@ -20,7 +20,7 @@ Prices::Prices(const Program& program, const Cluster& cluster, Clocks clocks)
 }
 
 std::int64_t Prices::kernel(const KernelWork& work) const {
-  return to_sim_time(kernel_time(cluster_.gpu, work, clocks_)).ps;
+  return to_sim_time(kernel_time(cluster_.gpu, work, clocks_) + cluster_.gpu.kernel_gap).ps;
 }
 
 std::pair<std::int32_t, std::int64_t> Prices::collective(const CollectiveWork& work) {
@@ -35,33 +35,57 @@ std::pair<std::int32_t, std::int64_t> Prices::collective(const CollectiveWork& w
   return {index, known_.back().time};
 }
 
+namespace {
+
+// `hidden`: of its time, what runs beside a kernel.
+void add_use(SegmentShare& share, std::int32_t collective, std::int64_t ps, std::int64_t hidden) {
+  auto& uses = share.collectives;
+  auto use = std::find_if(uses.begin(), uses.end(),
+                          [&](const auto& u) { return u.collective == collective; });
+  if (use == uses.end()) use = uses.insert(uses.end(), {collective, 0, 0, 0});
+  ++use->count;
+  use->ps += ps;
+  use->hidden_ps += hidden;
+}
+
+}  // namespace
+
 PricedSegment Prices::price(const Segment& segment) {
   PricedSegment out;
   std::int64_t host = 0;
   const double host_speed = cluster_.host.speed;
   std::vector<std::int64_t> parts(static_cast<std::size_t>(Activity::kJoin) + 1, 0);
+  const auto part = [&](Activity a) -> std::int64_t& { return parts[static_cast<std::size_t>(a)]; };
   for (std::uint32_t i = 0; i < segment.instrs.size(); ++i) {
     const Instr& instr = segment.instrs[i];
     host += to_sim_time(instr.host / host_speed).ps;
     PricedInstr p{i, 0, host, -1};
+    Run run{0, host, 0};
     if (const auto* k = std::get_if<Kernel>(&instr.what)) {
       p.duration = kernel(k->work);
-      parts[static_cast<std::size_t>(instr.activity)] += p.duration;
+      part(instr.activity) += p.duration;
+      run.latest = host + launch_latency_ + p.duration;
     } else if (const auto* c = std::get_if<CollectiveWork>(&instr.what)) {
       std::tie(p.collective, p.duration) = collective(*c);
-      parts[static_cast<std::size_t>(Activity::kCollective)] += p.duration;
-      auto& uses = out.share.collectives;
-      const auto use = std::find_if(uses.begin(), uses.end(),
-                                    [&](const auto& u) { return u.collective == p.collective; });
-      if (use == uses.end())
-        uses.push_back({p.collective, 1, p.duration});
-      else
-        ++use->count, use->ps += p.duration;
+      part(Activity::kCollective) += p.duration;
+      add_use(out.share, p.collective, p.duration, 0);
+      run.latest = host + launch_latency_ + p.duration;
+    } else if (const auto* o = std::get_if<Overlap>(&instr.what)) {
+      std::tie(p.collective, p.communication) = collective(o->communication);
+      p.kernel = kernel(o->kernel.work);
+      p.kernel_host = to_sim_time(o->kernel_host / host_speed).ps;
+      p.duration = std::max(p.communication, p.kernel);
+      part(instr.activity) += p.kernel;
+      part(Activity::kCollective) += p.duration - p.kernel;
+      add_use(out.share, p.collective, p.communication, std::min(p.communication, p.kernel));
+      run.host += p.kernel_host;
+      run.latest = launch_latency_ + std::max(host + p.communication, run.host + p.kernel);
     } else {
       continue;
     }
+    run.duration = p.duration;
     out.instrs.push_back(p);
-    out.run = out.run.then({p.duration, host, host + launch_latency_ + p.duration});
+    out.run = out.run.then(run);
     host = 0;
   }
   out.trailing_host = host;

@@ -26,6 +26,8 @@ struct PricedInstr {
   std::int64_t duration = 0;
   std::int64_t host = 0;        // host time before it, with that of memory changes before it
   std::int32_t collective = -1; // of Prices::collectives
+  // Of an Overlap: its two durations, and the host time between them.
+  std::int64_t communication = 0, kernel = 0, kernel_host = 0;
 };
 
 struct PricedSegment {

@@ -14,6 +14,8 @@ std::string_view to_string(GroupKind g) {
       return "dp";
     case GroupKind::kPipeline:
       return "pp";
+    case GroupKind::kEmbedding:
+      return "embedding";
   }
   return "";
 }

@@ -22,9 +22,11 @@ namespace rehearse {
 // whatever is asynchronous (buckets, gathers, sends) is a step of the rank. So a segment is what can
 // be priced once and merged into one task, and the steps are what must stay apart.
 
-enum class GroupKind : std::uint8_t { kTensor, kContext, kData, kPipeline };
-inline constexpr int kGroupKinds = 4;
-std::string_view to_string(GroupKind g);  // "tp", "cp", "dp", "pp"
+// Gradients meet in kData: the data-parallel ranks, with those of context parallelism, which have
+// the same parameters. kEmbedding: the first and last stage, where both hold a tied embedding.
+enum class GroupKind : std::uint8_t { kTensor, kContext, kData, kPipeline, kEmbedding };
+inline constexpr int kGroupKinds = 5;
+std::string_view to_string(GroupKind g);  // "tp", "cp", "dp", "pp", "embedding"
 
 struct CollectiveWork {
   CollectiveOp op{};
@@ -40,7 +42,8 @@ enum class MemoryScope : std::uint8_t {
   kFrame,     // this call's frame
   kPrevious,  // the frame before: its output is this one's input
   kNext,      // the frame after: its input's gradient is this one's output's
-  kRank       // outlives frames: gradients, buckets, gathered parameters
+  kRank,      // outlives frames: gradients, buckets, gathered parameters; a place for each position
+  kModel      // the same, one place for all positions: the gradient of a tied weight
 };
 
 struct MemoryChange {
@@ -56,9 +59,17 @@ struct Kernel {
   std::uint32_t name = 0;  // of Program::names
 };
 
+// A communication beside a kernel: it is issued first, on its own stream, both start when the
+// compute stream is free, and what follows waits for both.
+struct Overlap {
+  CollectiveWork communication;
+  Kernel kernel;
+  Seconds kernel_host{0};  // what issuing the kernel costs, after the communication
+};
+
 // One instruction of a segment.
 struct Instr {
-  std::variant<Kernel, CollectiveWork, MemoryChange> what;
+  std::variant<Kernel, CollectiveWork, MemoryChange, Overlap> what;
   Seconds host{0};           // what issuing it costs the host, before it is issued
   std::uint32_t label = 0;   // of Program::names: the operator
   Activity activity = Activity::kForward;

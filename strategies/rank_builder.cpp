@@ -33,7 +33,8 @@ class RankBuilder {
 
   void build() {
     make_units();
-    data_ = make_data_parallel({plan_, runtime_, units_, folded_ ? kFullestRank : place_.data});
+    const int replica = place_.data * plan_.context + place_.context;
+    data_ = make_data_parallel({plan_, runtime_, units_, folded_ ? kFullestRank : replica});
     data_->begin_step(writer_);
     for (const Action& a : plan_.schedule->actions(
              {plan_.pipeline, place_.pipeline, plan_.micro_batches, plan_.chunks}))
@@ -41,6 +42,7 @@ class RankBuilder {
     writer_.at(0, 0);
     if (plan_.pipeline > 1) finish_pipeline();
     data_->finish_backward(writer_);
+    reduce_shared_gradients();
     optimizer_step(writer_, plan_, data_->updated_elements(), data_->updated_tensors());
     data_->after_optimizer(writer_);
     residents();
@@ -50,7 +52,7 @@ class RankBuilder {
   struct Chunk {
     int stage = 0;
     std::vector<std::size_t> units;  // indices, in model order
-    int backwards = 0;               // micro-batches that ran backward so far
+    int inputs = 0, weights = 0;     // micro-batches that ran each part of backward so far
   };
 
   void make_units() {
@@ -64,17 +66,17 @@ class RankBuilder {
     for (int c = 0; c < plan_.chunks; ++c) {
       Chunk chunk;
       chunk.stage = stage_of(*plan_.schedule, plan_.pipeline, place_.pipeline, c);
-      const auto add = [&](int position, SegmentMaker& m, const std::string& without, bool shares) {
+      const auto add = [&](int position, SegmentMaker& m, const std::string& without) {
         chunk.units.push_back(units_.size());
-        units_.push_back({position, c, &m, parameters_of(m.graph(), without), shares});
+        units_.push_back({position, c, &m, parameters_of(m.graph(), without)});
       };
-      if (chunk.stage == 0) add(0, shared_.embedding(), "", shared_head);
+      if (chunk.stage == 0) add(0, shared_.embedding(), "");
       const int lo = first_layer(chunk.stage);
       for (int l = 0; l < plan_.stage_layers[static_cast<std::size_t>(chunk.stage)]; ++l)
-        add(1 + lo + l, shared_.block(), "", false);
+        add(1 + lo + l, shared_.block(), "");
       if (chunk.stage == last_stage)
         add(program_.positions - 1, shared_.head(),
-            shared_head ? "token_embedding.weight" : "", false);
+            shared_head ? "token_embedding.weight" : "");
       chunks_.push_back(std::move(chunk));
     }
   }
@@ -131,6 +133,10 @@ class RankBuilder {
       writer_.segment(units_[i].segments->forward(), units_[i].position);
       data_->after_forward(writer_, units_[i]);
     }
+    for (std::size_t i : c.units)
+      for (const SegmentMaker::Cast& cast : units_[i].segments->casts_left())
+        writer_.release(MemoryScope::kFrame, units_[i].position, cast.slot, cast.bytes,
+                        MemoryCategory::kActivations);
     if (remote(after)) {
       writer_.order(StreamKind::kCompute, StreamKind::kSendNext);
       writer_.send(peer(after), tag(c.stage, true, micro_batch), message_bytes(),
@@ -141,11 +147,12 @@ class RankBuilder {
   void backward(Chunk& c, int micro_batch, BackwardPart part) {
     const int before = c.stage - 1, after = c.stage + 1;
     const bool inputs = part != BackwardPart::kWeights;
-    // The first and last micro-batch whose parameter gradients this chunk computes.
+    // The first and last micro-batch of which this chunk runs the part.
     const bool weights = part != BackwardPart::kInputs;
-    const bool first = weights && c.backwards == 0;
-    const bool last = weights && c.backwards + 1 == plan_.micro_batches;
-    if (weights) ++c.backwards;
+    const int done = weights ? c.weights : c.inputs;
+    const bool first = done == 0, last = done + 1 == plan_.micro_batches;
+    if (weights) ++c.weights;
+    if (inputs) ++c.inputs;
     if (inputs && remote(after)) {
       writer_.allocate(MemoryScope::kFrame, last_position(c) + 1, 1, message_bytes(),
                        MemoryCategory::kTemporary);
@@ -199,13 +206,44 @@ class RankBuilder {
     }
   }
 
+  // Gradients of parameters that ranks share for other reasons than data parallelism (Megatron's
+  // finalize_model_grads): of norms and biases whose inputs are cut along the sequence, and of a
+  // tied embedding that the first and the last stage hold.
+  void reduce_shared_gradients() {
+    if (!runtime_.reduces_shared_gradients) return;
+    const std::int64_t element = size_of(plan_.training.precision.gradients).value;
+    std::int64_t norms = 0, embedding = 0;
+    for (const Unit& u : units_) {
+      const OpGraph& g = u.segments->graph();
+      for (const Parameter& p : u.parameters) {
+        const Tensor& t = g.tensor(p.tensor);
+        if (t.name == "token_embedding.weight") embedding += p.elements;
+        // Nothing of it is cut over the tensor-parallel ranks: its gradient is of a part of the tokens.
+        if (t.dims.size() == 1 && t.dims[0].axis == Axis::kHidden) norms += p.elements;
+      }
+    }
+    if (plan_.plan.sequence_parallel && plan_.tensor > 1)
+      reduce(GroupKind::kTensor, Bytes(norms * element), "norm gradients");
+    const int first = owner(0), last = owner(plan_.stages() - 1);
+    const bool here = place_.pipeline == first || place_.pipeline == last;
+    if (!model_.tied || first == last || !here) return;
+    rank_.groups[static_cast<int>(GroupKind::kEmbedding)] = {peer(0), peer(plan_.stages() - 1)};
+    reduce(GroupKind::kEmbedding, Bytes(embedding * element), "embedding gradients");
+  }
+
+  void reduce(GroupKind group, Bytes bytes, const char* label) {
+    writer_.order(StreamKind::kCompute, StreamKind::kData);
+    writer_.collective(StreamKind::kData, CollectiveOp::kAllReduce, group, bytes, label);
+    writer_.order(StreamKind::kData, StreamKind::kCompute);
+  }
+
   void residents() {
     rank_.parameters = data_->parameter_bytes();
     rank_.persistent_gradients = data_->persistent_gradient_bytes();
     rank_.optimizer_states = optimizer_state_bytes(plan_, data_->updated_elements());
     // Token ids and targets of the step, and the workspaces of the matrix library.
-    const Bytes ids(16 * plan_.training.sequence_length * plan_.training.micro_batch_size *
-                    plan_.micro_batches);
+    const Bytes ids(16 * plan_.training.sequence_length / plan_.context *
+                    plan_.training.micro_batch_size * plan_.micro_batches);
     rank_.buffers = runtime_.workspace + ids;
   }
 
@@ -224,7 +262,8 @@ class RankBuilder {
   std::unique_ptr<DataParallel> data_;
 };
 
-SegmentOptions segment_options(const ResolvedPlan& plan, const Runtime& runtime) {
+SegmentOptions segment_options(const ResolvedPlan& plan, const Model& model,
+                               const Runtime& runtime) {
   const Precision& p = plan.training.precision;
   SegmentOptions o;
   o.autocast = p.autocast;
@@ -232,23 +271,40 @@ SegmentOptions segment_options(const ResolvedPlan& plan, const Runtime& runtime)
   o.sequence_parallel = plan.plan.sequence_parallel && plan.tensor > 1;
   o.vocabulary_parallel = plan.plan.vocabulary_parallel && plan.tensor > 1;
   o.tensor_ranks = plan.tensor;
+  o.context_ranks = plan.context;
   o.keep_logits = runtime.keeps_logits && plan.pipeline > 1;
-  const bool sharded = plan.data > 1 && plan.plan.zero_stage >= 2;
+  o.tied = model.tied && plan.stages() == 1;
+  const bool sharded = plan.replicas() > 1 && plan.plan.zero_stage >= 2;
   o.gradient = sharded ? (p.sharded_fp32 ? p.compute : p.parameters) : p.gradients;
   return o;
 }
 
 }  // namespace
 
+namespace {
+
+// Where gradients are cut over the ranks nothing is accumulated in place and no buffer persists.
+Runtime suited(Runtime runtime, const ResolvedPlan& plan) {
+  if (plan.replicas() > 1 && plan.plan.zero_stage >= 2) {
+    for (Runtime* r : {&runtime, runtime.blocks.empty() ? &runtime : &runtime.blocks.front()})
+      r->fused_gradient_accumulation = r->persistent_gradients = false;
+  }
+  return runtime;
+}
+
+}  // namespace
+
 SharedSegments::SharedSegments(Program& program, const ModelGraphs& graphs,
-                               const ResolvedPlan& plan, const Runtime& runtime) {
-  const KernelContext context{runtime, plan.training.precision, plan.training.causal, program};
-  const SegmentOptions options = segment_options(plan, runtime);
-  embedding_ = std::make_unique<SegmentMaker>(program, context, graphs.embedding,
+                               const ResolvedPlan& plan, const Runtime& runtime)
+    : runtime_(suited(runtime, plan)) {
+  const KernelContext edge{runtime_, plan.training.precision, plan.training.causal, program};
+  const KernelContext inner{runtime_.in_blocks(), plan.training.precision, plan.training.causal,
+                            program};
+  const SegmentOptions options = segment_options(plan, graphs.model, runtime_);
+  embedding_ = std::make_unique<SegmentMaker>(program, edge, graphs.embedding,
                                               GraphRole{true, false}, options);
-  block_ = std::make_unique<SegmentMaker>(program, context, graphs.block, GraphRole{}, options);
-  head_ = std::make_unique<SegmentMaker>(program, context, graphs.head, GraphRole{false, true},
-                                         options);
+  block_ = std::make_unique<SegmentMaker>(program, inner, graphs.block, GraphRole{}, options);
+  head_ = std::make_unique<SegmentMaker>(program, edge, graphs.head, GraphRole{false, true}, options);
 }
 
 void build_rank(Program& program, RankProgram& rank, const RankMap::Place& place,

@@ -14,11 +14,14 @@ class SharedSegments {
  public:
   SharedSegments(Program& program, const ModelGraphs& graphs, const ResolvedPlan& plan,
                  const Runtime& runtime);
+  SharedSegments(const SharedSegments&) = delete;
+  SharedSegments& operator=(const SharedSegments&) = delete;
   SegmentMaker& embedding() const { return *embedding_; }
   SegmentMaker& block() const { return *block_; }
   SegmentMaker& head() const { return *head_; }
 
  private:
+  Runtime runtime_;  // as the plan lets it be
   std::unique_ptr<SegmentMaker> embedding_, block_, head_;
 };
 

@@ -8,8 +8,10 @@
 namespace rehearse {
 namespace {
 
-std::string lane_name(std::size_t lane, std::size_t tensor, std::size_t previous, std::size_t next) {
+std::string lane_name(std::size_t lane, std::size_t tensor, std::size_t context,
+                      std::size_t previous, std::size_t next) {
   if (lane == tensor) return "nccl tp";
+  if (lane == context) return "nccl cp";
   if (lane == previous) return "receive previous";
   if (lane == next) return "receive next";
   if (lane < kStreamKinds) return std::string(to_string(static_cast<StreamKind>(lane)));
@@ -24,6 +26,7 @@ LoweringState::LoweringState(const Program& p, const Cluster& c, const LowerOpti
   for (const std::string& n : p.names) intern(n);
   for (const RankProgram& r : p.ranks) notes.devices.push_back({r.rank, r.pipeline_rank, r.represents});
   if (!o.merge) notes.memory.resize(p.ranks.size());
+  builder.set_interference(1 / c.gpu.compute_slowdown, 1 / c.gpu.communication_slowdown);
 }
 
 std::uint32_t LoweringState::intern(const std::string& name) {
@@ -52,6 +55,7 @@ std::int32_t LoweringState::share_of(const std::vector<SegmentId>& segments) {
       sum.collective = u.collective;
       sum.count += u.count;
       sum.ps += u.ps;
+      sum.hidden_ps += u.hidden_ps;
     }
   }
   SegmentShare out;
@@ -88,7 +92,7 @@ StreamId RankLowering::stream(std::size_t l) {
                               ? StreamClass::kIndependent
                               : StreamClass::kBackground;
   s.stream = state_.builder.add_stream(index_, cls);
-  state_.notes.streams.push_back({index_, lane_name(l, kTensorLane, kFromPrevious, kFromNext)});
+  state_.notes.streams.push_back({index_, lane_name(l, kTensorLane, kContextLane, kFromPrevious, kFromNext)});
   return s.stream;
 }
 
@@ -176,7 +180,8 @@ void RankLowering::remember(const MemoryChange& c) {
 }
 
 bool RankLowering::run_segment(const Step& step, const RunSegment& run) {
-  const bool together = rank_.groups[static_cast<int>(GroupKind::kTensor)].size() > 1;
+  const bool together = rank_.groups[static_cast<int>(GroupKind::kTensor)].size() > 1 ||
+                        rank_.groups[static_cast<int>(GroupKind::kContext)].size() > 1;
   if (!state_.options.merge || together) return run_instr(step, run);
   const Run extra{0, to_sim_time(step.host / state_.cluster.host.speed).ps, 0};
   if (run_.empty()) {
@@ -188,7 +193,7 @@ bool RankLowering::run_segment(const Step& step, const RunSegment& run) {
   return true;
 }
 
-// Instruction by instruction: for traces, and where ranks of a tensor-parallel group are apart.
+// Instruction by instruction: for traces, and where ranks that meet inside segments are apart.
 bool RankLowering::run_instr(const Step& step, const RunSegment& run) {
   const Segment& segment = state_.program.segments[run.segment];
   const PricedSegment& priced = state_.prices.segment(run.segment);
@@ -203,23 +208,16 @@ bool RankLowering::run_instr(const Step& step, const RunSegment& run) {
     const Instr& instr = segment.instrs[p.instr];
     note_memory(p.instr);
     if (const auto* c = std::get_if<CollectiveWork>(&instr.what)) {
-      if (!arrived_) {
-        wait_for(lane(StreamKind::kCompute), {{issue(p.host + extra)}});
-        wait_for(kTensorLane, mark(lane(StreamKind::kCompute)));
-      }
-      TaskInfo i = info(Activity::kCollective, state_.intern("nccl " + std::string(to_string(c->op))),
-                        state_.intern(state_.program.names[instr.label]));
-      i.collective = p.collective;
-      if (!run_collective(kTensorLane, *c, i, static_cast<int>(c->group))) return false;
+      if (!run_inside(*c, p, instr, extra)) return false;
+      const std::size_t l = lane_of(c->group);
       lanes_[lane(StreamKind::kCompute)].waits.clear();
-      wait_for(lane(StreamKind::kCompute), mark(kTensorLane));
+      wait_for(lane(StreamKind::kCompute), mark(l));
+    } else if (const auto* o = std::get_if<Overlap>(&instr.what)) {
+      if (!run_inside(o->communication, p, instr, extra)) return false;
+      place_kernel(o->kernel, p.kernel, instr, issue(p.kernel_host));
+      wait_for(lane(StreamKind::kCompute), mark(lane_of(o->communication.group)));
     } else {
-      const auto& k = std::get<Kernel>(instr.what);
-      const TaskId after = issue(p.host + extra);
-      place(lane(StreamKind::kCompute), p.duration,
-            info(instr.activity, state_.intern(state_.program.names[k.name]),
-                 state_.intern(state_.program.names[instr.label])),
-            after);
+      place_kernel(std::get<Kernel>(instr.what), p.duration, instr, issue(p.host + extra));
     }
     extra = 0;
   }
@@ -227,6 +225,28 @@ bool RankLowering::run_instr(const Step& step, const RunSegment& run) {
   if (priced.trailing_host > 0) issue(priced.trailing_host, 0);
   instr_ = memory_ = 0;
   return true;
+}
+
+// A communication of a segment, after everything on the compute stream.
+bool RankLowering::run_inside(const CollectiveWork& work, const PricedInstr& p, const Instr& instr,
+                              std::int64_t extra) {
+  const std::size_t l = lane_of(work.group);
+  if (!arrived_) {
+    wait_for(lane(StreamKind::kCompute), {{issue(p.host + extra)}});
+    wait_for(l, mark(lane(StreamKind::kCompute)));
+  }
+  TaskInfo i = info(Activity::kCollective, state_.intern("nccl " + std::string(to_string(work.op))),
+                    state_.intern(state_.program.names[instr.label]));
+  i.collective = p.collective;
+  return run_collective(l, work, i, static_cast<int>(work.group));
+}
+
+void RankLowering::place_kernel(const Kernel& k, std::int64_t duration, const Instr& instr,
+                                TaskId after) {
+  place(lane(StreamKind::kCompute), duration,
+        info(instr.activity, state_.intern(state_.program.names[k.name]),
+             state_.intern(state_.program.names[instr.label])),
+        after);
 }
 
 bool RankLowering::run_collective(std::size_t l, const CollectiveWork& work, const TaskInfo& i,

@@ -61,8 +61,9 @@ class RankLowering {
   bool finished() const { return step_ == state_.options.steps; }
 
  private:
-  // Streams of a rank: StreamKind's, and those of tensor collectives, receives and the host.
-  enum Lane : std::size_t { kTensorLane = kStreamKinds, kFromPrevious, kFromNext, kHostLane, kLanes };
+  // Streams of a rank: StreamKind's, and those of the collectives of segments, receives and the
+  // host.
+  enum Lane : std::size_t { kTensorLane = kStreamKinds, kContextLane, kFromPrevious, kFromNext, kHostLane, kLanes };
   struct LaneState {
     StreamId stream = kNoStream;
     TaskId last = kNoTask;
@@ -75,6 +76,9 @@ class RankLowering {
   bool execute(const Step& step);
   bool run_segment(const Step& step, const RunSegment& run);
   bool run_instr(const Step& step, const RunSegment& run);
+  bool run_inside(const CollectiveWork& work, const PricedInstr& p, const Instr& instr,
+                  std::int64_t extra);
+  void place_kernel(const Kernel& k, std::int64_t duration, const Instr& instr, TaskId after);
   bool run_collective(std::size_t lane, const CollectiveWork& work, const TaskInfo& info, int kind);
   void run_kernel(const RunKernel& k);
   void send(const Send& s);
@@ -83,6 +87,10 @@ class RankLowering {
   void remember(const MemoryChange& change);
 
   std::size_t lane(StreamKind s) const { return static_cast<std::size_t>(s); }
+  // Of a group whose ranks meet inside segments.
+  static std::size_t lane_of(GroupKind g) {
+    return g == GroupKind::kContext ? kContextLane : kTensorLane;
+  }
   StreamId stream(std::size_t lane);
   // A task on a lane after everything it waits for.
   TaskId place(std::size_t lane, std::int64_t duration, const TaskInfo& info, TaskId after = kNoTask);

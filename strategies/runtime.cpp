@@ -1,7 +1,9 @@
 #include "strategies/runtime.hpp"
 
+#include <algorithm>
 #include <array>
 
+#include "sim/base/suggest.hpp"
 #include "sim/config/reader.hpp"
 
 namespace rehearse {
@@ -10,6 +12,7 @@ namespace {
 Traffic read_traffic(Reader r) {
   Traffic t;
   t.input = r.optional<double>("input", 0);
+  t.inputs = r.optional<double>("inputs", 0);
   t.output = r.optional<double>("output", 0);
   t.parameters = r.optional<double>("parameters", 0);
   r.finish();
@@ -23,6 +26,7 @@ KernelTemplate read_kernel(const Value& v, Diagnostics& d) {
   k.kernel_class = r.required<std::string>("class");
   k.read = read_traffic(r.child("read"));
   k.write = read_traffic(r.child("write"));
+  k.columns_per_block = r.count("columns_per_block", 0, 0);
   const std::string each = r.optional<std::string>("each", "");
   if (!each.empty() && each != "input") r.error("each", "'" + each + "' is not 'input'");
   k.each_input = each == "input";
@@ -49,7 +53,20 @@ constexpr std::array kOpKinds{
     OpKind::kLinear,    OpKind::kRotary,            OpKind::kAttention, OpKind::kScores,
     OpKind::kSoftmax,   OpKind::kContext,           OpKind::kDropout,   OpKind::kGelu,
     OpKind::kSwiGlu,    OpKind::kAdd,               OpKind::kCast,      OpKind::kCrossEntropy,
-    OpKind::kGather,    OpKind::kScatter};
+    OpKind::kGather,    OpKind::kScatter,           OpKind::kSequenceToHeads,
+    OpKind::kHeadsToSequence, OpKind::kGatherKeys};
+
+void read_fused(Reader& r, Runtime& out) {
+  std::vector<std::string> names;
+  for (OpKind k : kOpKinds) names.emplace_back(to_string(k));
+  for (const std::string& name : r.list<std::string>("fused_operators")) {
+    const auto it = std::find(names.begin(), names.end(), name);
+    if (it == names.end())
+      r.error("fused_operators", "no operator '" + name + "'", suggestion(name, names));
+    else
+      out.fused_operators.insert(kOpKinds[static_cast<std::size_t>(it - names.begin())]);
+  }
+}
 
 void read_behaviour(Reader r, Runtime& out) {
   out.fused_gradient_accumulation = r.optional<bool>("fused_gradient_accumulation", false);
@@ -59,6 +76,16 @@ void read_behaviour(Reader r, Runtime& out) {
   out.synchronous_messages = r.optional<bool>("synchronous_messages", false);
   out.scales_gradients = r.optional<bool>("scales_gradients", false);
   out.keeps_logits = r.optional<bool>("keeps_logits", false);
+  out.fused_activation = r.optional<bool>("fused_activation", false);
+  out.fused_residual_gradients = r.optional<bool>("fused_residual_gradients", false);
+  out.loss_in_place = r.optional<bool>("loss_in_place", false);
+  out.regathers_sequence = r.optional<bool>("regathers_sequence", false);
+  out.overlaps_tensor_communication = r.optional<bool>("overlaps_tensor_communication", false);
+  out.recomputes_whole_block = r.optional<bool>("recomputes_whole_block", false);
+  out.reduces_shared_gradients = r.optional<bool>("reduces_shared_gradients", false);
+  out.scales_buckets = r.optional<bool>("scales_buckets", false);
+  out.waits_for_gradient_norm = r.optional<bool>("waits_for_gradient_norm", false);
+  read_fused(r, out);
   out.allocation_granularity = r.optional<Bytes>("allocation_granularity", Bytes(1));
   out.workspace = r.optional<Bytes>("workspace", Bytes(0));
   out.first_bucket = r.optional<Bytes>("first_bucket", Bytes(0));
@@ -76,13 +103,49 @@ void read_host(Reader r, Runtime& out) {
   r.finish();
 }
 
+OperatorTemplate read_operator(Reader op) {
+  OperatorTemplate t;
+  t.forward = read_pass(op.child("forward"));
+  t.backward = read_pass(op.child("backward"));
+  op.finish();
+  return t;
+}
+
+void read_operators(Reader ops, Runtime& out) {
+  for (OpKind kind : kOpKinds) {
+    const std::string name(to_string(kind));
+    out.operators[name] = read_operator(ops.child(name));
+  }
+  out.ring_hop = read_operator(ops.child("ring_hop"));
+  out.mixed_add = read_operator(ops.child("mixed_add"));
+  ops.finish();
+}
+
+void read_parameters(Reader p, Runtime& out) {
+  out.bias_gradient = read_pass(p.child("bias_gradient"));
+  out.accumulate_gradient = read_pass(p.child("accumulate_gradient"));
+  out.cast_parameter = read_pass(p.child("cast_parameter"));
+  out.cast_gradient = read_pass(p.child("cast_gradient"));
+  out.accumulate_residual = read_pass(p.child("accumulate_residual"));
+  out.before_optimizer = read_pass(p.child("before_optimizer"));
+  out.after_optimizer = read_pass(p.child("after_optimizer"));
+  p.finish();
+}
+
 }  // namespace
 
 const OperatorTemplate& Runtime::of(OpKind kind) const {
   return operators.at(std::string(to_string(kind)));
 }
 
-Runtime read_runtime(const Value& tree) {
+Runtime read_runtime(const Value& whole) {
+  Value tree = whole;
+  Runtime inside;
+  const Value* blocks = whole.is_map() ? whole.find("blocks") : nullptr;
+  if (blocks && blocks->is_map()) {
+    tree.erase("blocks");
+    inside = read_runtime(merged(tree, *blocks));
+  }
   Diagnostics d;
   Reader r(tree, "runtime", d);
   Runtime out;
@@ -94,39 +157,27 @@ Runtime read_runtime(const Value& tree) {
   read_behaviour(r.child("behaviour"), out);
   out.optimizer_class["adamw"] = r.optional<std::string>("adamw_class", "adamw");
   out.optimizer_class["sgd"] = r.optional<std::string>("sgd_class", "adamw");
-  Reader ops = r.child("operators");
-  for (OpKind kind : kOpKinds) {
-    const std::string name(to_string(kind));
-    Reader op = ops.child(name);
-    OperatorTemplate t;
-    t.forward = read_pass(op.child("forward"));
-    t.backward = read_pass(op.child("backward"));
-    op.finish();
-    out.operators[name] = std::move(t);
-  }
-  ops.finish();
-  Reader p = r.child("parameters");
-  out.bias_gradient = read_pass(p.child("bias_gradient"));
-  out.accumulate_gradient = read_pass(p.child("accumulate_gradient"));
-  out.cast_parameter = read_pass(p.child("cast_parameter"));
-  out.cast_gradient = read_pass(p.child("cast_gradient"));
-  out.accumulate_residual = read_pass(p.child("accumulate_residual"));
-  out.scale_loss = read_pass(p.child("scale_loss"));
-  p.finish();
+  read_operators(r.child("operators"), out);
+  read_parameters(r.child("parameters"), out);
   r.finish();
   d.throw_if_any();
+  if (blocks && blocks->is_map()) out.blocks.push_back(std::move(inside));
   return out;
 }
 
 Runtime idealised(const Runtime& runtime) {
   Runtime r = runtime;
   for (PassTemplate* p : {&r.bias_gradient, &r.accumulate_gradient, &r.cast_parameter,
-                          &r.cast_gradient, &r.accumulate_residual, &r.scale_loss})
+                          &r.cast_gradient, &r.accumulate_residual, &r.mixed_add.forward, &r.mixed_add.backward,
+                          &r.before_optimizer, &r.after_optimizer, &r.ring_hop.forward,
+                          &r.ring_hop.backward})
     p->host = Seconds(0);
   for (auto& [name, op] : r.operators) op.forward.host = op.backward.host = Seconds(0);
   r.host_per_kernel = r.host_per_module = r.host_optimizer = Seconds(0);
   r.host_optimizer_per_tensor = r.host_per_collective = r.host_per_message = Seconds(0);
   r.synchronous_messages = r.scales_gradients = r.keeps_logits = false;
+  r.waits_for_gradient_norm = false;
+  for (Runtime& b : r.blocks) b = idealised(b);
   return r;
 }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -12,11 +13,13 @@
 namespace rehearse {
 
 // A framework as data (configs/runtimes/*.yaml): which kernels an operator becomes, what issuing
-// them costs the host, and how the framework keeps its states.
+// them costs the host, and how the framework keeps its states. A file may build on another:
+// `base: pytorch-eager` (see catalog.hpp).
 
 // Traffic of a kernel in multiples of the operator's tensors (bytes).
 struct Traffic {
   double input = 0;       // first input (each input in turn under `each: input`)
+  double inputs = 0;      // all inputs together
   double output = 0;      // first output
   double parameters = 0;  // all parameters of the operator, as they are stored
 };
@@ -26,6 +29,7 @@ struct KernelTemplate {
   std::string kernel_class;  // of the GPU file's table
   Traffic read, write;
   bool each_input = false;   // once for every input (rotary: q and k)
+  std::int64_t columns_per_block = 0;  // a reduction over rows with a block so many columns wide
 };
 
 struct PassTemplate {
@@ -47,9 +51,13 @@ struct Runtime {
   PassTemplate cast_parameter;       // autocast: at each use in forward
   PassTemplate cast_gradient;        // autocast: in backward
   PassTemplate accumulate_residual;  // two gradients of one activation are added
-  PassTemplate scale_loss;
+  OperatorTemplate mixed_add;        // a residual addition of fp32 and a narrower type (autocast)
+  // Around the update. `input`: gradients, `output`: parameters as they are computed with,
+  // `parameters`: what the update writes (master weights where there are any).
+  PassTemplate before_optimizer, after_optimizer;
+  OperatorTemplate ring_hop;  // of ring attention, for every hop but the first
   Seconds host_per_kernel{0};
-  Seconds host_per_module{0};
+  Seconds host_per_module{0};  // each forward and backward of a graph
   Seconds host_optimizer{0};             // per step
   Seconds host_optimizer_per_tensor{0};
   Seconds host_per_collective{0};
@@ -62,14 +70,36 @@ struct Runtime {
   bool synchronous_messages = false;         // compute waits for its sends
   bool scales_gradients = false;             // a pipeline divides gradients by its micro-batches
   bool keeps_logits = false;                 // a pipeline's last stage returns all logits
+  bool fused_activation = false;             // SwiGLU keeps its input alone
+  bool fused_residual_gradients = false;     // a norm's backward adds the residual's gradient
+  bool loss_in_place = false;                // the loss turns its logits into their own gradient
+  // Under sequence parallelism a product keeps its part of the sequence and gathers the rest again
+  // in backward, and so does attention with gathered keys (Korthikanti et al. 2022, section 4.2.2).
+  bool regathers_sequence = false;
+  // Backward of a product beside communication: its input is gathered again during dgrad, the
+  // input's gradient is reduced during wgrad (Megatron's LinearWithGradAccumulation).
+  bool overlaps_tensor_communication = false;
+  bool recomputes_whole_block = false;       // else recomputation stops at the last tensor needed
+  // At the end of a step: a tied embedding's gradient between the first and the last stage; norms'
+  // and biases' gradients over the tensor-parallel ranks under sequence parallelism.
+  bool reduces_shared_gradients = false;
+  bool scales_buckets = false;               // a bucket is divided by the ranks before its reduction
+  bool waits_for_gradient_norm = false;      // the host reads the norm before the update
+  // Runs of consecutive operators of these kinds are one kernel in forward.
+  std::set<OpKind> fused_operators;
   Bytes allocation_granularity{1};
   Bytes workspace{0};
   Bytes first_bucket{0};                     // DDP's first bucket; 0: as large as the others
   double gradient_copies = 0;                // per gradient byte, read and written around a bucket
 
+  // What differs inside a block (compiled blocks in an eager program): none or one.
+  std::vector<Runtime> blocks;
+
+  const Runtime& in_blocks() const { return blocks.empty() ? *this : blocks.front(); }
   const OperatorTemplate& of(OpKind kind) const;
 };
 
+// `blocks:` overlays the file, deeply.
 Runtime read_runtime(const Value& tree);
 // No host and no fixed cost.
 Runtime idealised(const Runtime& runtime);

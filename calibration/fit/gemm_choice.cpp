@@ -31,20 +31,18 @@ std::vector<GemmFitOptions> tilings() {
   return out;
 }
 
-std::vector<GemmPrior> priors() {
-  std::vector<GemmPrior> out;
-  for (const double n_effect : {0.09, 0.18, 0.3}) {
-    for (const double k_effect : {0.05, 0.15}) {
-      for (const double noise : {0.06, 0.14}) {
-        GemmPrior p;
-        p.n_effect = n_effect;
-        p.k_effect = k_effect;
-        p.noise = noise;
-        out.push_back(p);
-      }
-    }
-  }
-  return out;
+// One number of the prior and the values it may take.
+struct Knob {
+  double GemmPrior::*number;
+  std::vector<double> values;
+};
+
+std::vector<Knob> knobs() {
+  return {
+      {&GemmPrior::noise, {0.06, 0.14, 0.25}},    {&GemmPrior::n_effect, {0.05, 0.09, 0.18, 0.3}},
+      {&GemmPrior::k_effect, {0.03, 0.09, 0.15}}, {&GemmPrior::smooth, {0.25, 0.45, 0.8}},
+      {&GemmPrior::smooth_length, {2, 4, 7}},     {&GemmPrior::effect_length, {1.5, 3, 6}},
+      {&GemmPrior::effect_reach, {0.15, 0.4}}};
 }
 
 // The error on what `leave_out` picks, fitted to the rest.
@@ -92,16 +90,18 @@ GemmFitOptions choose_gemm_options(const std::vector<GemmSample>& samples,
     }
   };
   for (const GemmFitOptions& options : tilings()) consider(options);
-  const GemmFitOptions tiled = best;
-  for (const GemmPrior& prior : priors()) {
-    GemmFitOptions options = tiled;
-    options.prior = prior;
-    consider(options);
-  }
   for (const int reweighted : {2, 4, 8}) {
     GemmFitOptions options = best;
     options.prior.reweighted = reweighted;
     consider(options);
+  }
+  for (const Knob& knob : knobs()) {
+    const GemmFitOptions before = best;
+    for (const double value : knob.values) {
+      GemmFitOptions options = before;
+      options.prior.*knob.number = value;
+      consider(options);
+    }
   }
   return best;
 }

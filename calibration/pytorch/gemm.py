@@ -66,6 +66,7 @@ def shapes():
     third = len(bf16) // 3
     ordered = bf16[:third] + others[:12] + odd[:16] + bf16[third : 2 * third]
     ordered += others[12:] + small + odd[16:] + bf16[2 * third :]
+    ordered = dict.fromkeys(ordered)  # a few sizes off the tile grid are shapes of models too
     return [s for s in ordered if 2.0 * s[0] * s[1] * s[2] <= MOST_FLOPS[s[4]]]
 
 

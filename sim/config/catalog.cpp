@@ -50,12 +50,24 @@ std::string name_of_path(const std::string& text) {
                                                                    : path.filename().string();
 }
 
+// A runtime may build on another: `base` names it.
+Value with_base(const std::string& kind, Value v) {
+  const Value* base = v.find("base");
+  if (kind != "runtimes" || !base || !base->is_scalar()) return v;
+  const std::string file = catalog_file(kind, base->as_scalar().text, base->mark());
+  const Value below = parse_file(file);
+  if (!below.is_map() || below.find("base"))
+    throw UserError(base->mark(), "runtime: its base has a base itself");
+  v.erase("base");
+  return merged(below, v);
+}
+
 Value load_map(const std::string& kind, const std::string& path) {
   Value v = parse_file(path);
   if (!v.is_map()) {
     throw UserError(v.mark(), "expected a " + singular(kind) + ": a mapping of keys to values");
   }
-  return v;
+  return with_base(kind, std::move(v));
 }
 
 // The file behind a name or path, with `name` set.

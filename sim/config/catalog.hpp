@@ -19,6 +19,7 @@ std::vector<std::string> catalog_names(const std::string& kind);
 // path (it has a '/' or ends in .yaml, .yml or .json; relative to the directory of the file that
 // says it, else to the working directory; for models also the directory of a config.json), or an
 // inline mapping; a mapping with `name` takes that file and overrides, deeply, what else it gives.
+// A runtime's file may say `base: NAME`: it is laid over that file of the catalog, deeply.
 // The result keeps the name under `name`: the catalog's, else the one that the file gives, else the
 // file's stem; "inline" for a mapping without one. Throws UserError with the nearest name.
 Value resolve(const std::string& kind, const Value& field);

@@ -50,12 +50,14 @@ struct TaskInfo {
 // What a task that stands for a whole segment of kernels consists of. `parts_ps` add up to the
 // duration D that the segment takes on its own; a task that takes longer on the timeline waited
 // for the host for the rest, and one that takes less shrinks every part in proportion.
-// `collectives` are the communications inside the segment, `ps` of them all together.
+// `collectives` are the communications inside the segment, `ps` of them all together; what is not
+// hidden adds up to the parts of communication.
 struct SegmentShare {
   struct CollectiveUse {
     std::int32_t collective = -1;  // of Annotations::collectives
     std::int32_t count = 0;
     std::int64_t ps = 0;
+    std::int64_t hidden_ps = 0;  // of `ps`, beside a kernel of the segment
   };
   std::vector<std::pair<Activity, std::int64_t>> parts_ps;
   std::vector<CollectiveUse> collectives;

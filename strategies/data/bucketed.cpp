@@ -21,17 +21,19 @@ class Bucketed final : public DataParallel {
     make_buckets();
   }
 
-  void begin_step(StepWriter&) override { std::fill(missing_.begin(), missing_.end(), -1); }
+  void begin_step(StepWriter& w) override {
+    std::fill(missing_.begin(), missing_.end(), -1);
+    if (c_.runtime.persistent_gradients) zero_gradients(w, c_);
+  }
 
   void backward(StepWriter& w, const Unit& u, BackwardPart part, bool first, bool last) override {
     const bool persistent = c_.runtime.persistent_gradients;
     if (!last) {
-      const bool fresh = first && !u.shares_gradient;
-      run_backward(w, u, part, fresh ? GradientStore::kFresh : GradientStore::kAccumulate);
+      run_backward(w, u, part, first ? GradientStore::kFresh : GradientStore::kAccumulate);
       return;
     }
     const bool copies = !persistent && c_.runtime.gradient_copies > 0;
-    GradientStore store = first && !u.shares_gradient ? GradientStore::kFresh : GradientStore::kAccumulate;
+    GradientStore store = first ? GradientStore::kFresh : GradientStore::kAccumulate;
     if (copies) store = first ? GradientStore::kCopyOut : GradientStore::kAccumulateCopyOut;
     if (part != BackwardPart::kAll) {
       run_backward(w, u, part, store);
@@ -59,12 +61,12 @@ class Bucketed final : public DataParallel {
     if (!owned_.empty())
       return c_.data_rank == kFullestRank ? *std::max_element(owned_.begin(), owned_.end())
                                           : owned_[static_cast<std::size_t>(c_.data_rank)];
-    return (c_.elements() + c_.plan.data - 1) / c_.plan.data;
+    return (c_.elements() + c_.plan.replicas() - 1) / c_.plan.replicas();
   }
   std::int64_t updated_tensors() const override {
     std::int64_t n = 0;
     for (const Unit& u : c_.units) n += static_cast<std::int64_t>(u.parameters.size());
-    return c_.plan.plan.zero_stage == 0 ? n : (n + c_.plan.data - 1) / c_.plan.data;
+    return c_.plan.plan.zero_stage == 0 ? n : (n + c_.plan.replicas() - 1) / c_.plan.replicas();
   }
   Bytes parameter_bytes() const override {
     return Bytes(c_.elements() * size_of(c_.precision().parameters).value);
@@ -107,6 +109,10 @@ class Bucketed final : public DataParallel {
   }
 
   void launch(StepWriter& w, const Bucket& b) {
+    if (c_.runtime.scales_buckets)
+      w.kernel(StreamKind::kCompute, Activity::kBackward, "vectorized_elementwise_kernel (scale)",
+               {"vectorized", b.bytes, b.bytes,
+                b.bytes.value / size_of(c_.precision().gradients).value});
     w.order(StreamKind::kCompute, StreamKind::kData);
     const bool scatter = c_.plan.plan.zero_stage == 1 && !c_.runtime.whole_parameter_shards;
     const std::int64_t elements = b.bytes.value / size_of(c_.precision().gradients).value;
@@ -122,7 +128,7 @@ class Bucketed final : public DataParallel {
     for (const Unit& u : c_.units)
       for (const Parameter& p : u.parameters) sizes.push_back(p.elements);
     std::stable_sort(sizes.begin(), sizes.end(), std::greater<>());
-    owned_.assign(static_cast<std::size_t>(c_.plan.data), 0);
+    owned_.assign(static_cast<std::size_t>(c_.plan.replicas()), 0);
     for (std::int64_t s : sizes) *std::min_element(owned_.begin(), owned_.end()) += s;
   }
 

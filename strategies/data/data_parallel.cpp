@@ -36,7 +36,7 @@ void run_backward(StepWriter& w, const Unit& unit, BackwardPart part, GradientSt
       w.segment(unit.segments->backward(store), unit.position);
       break;
     case BackwardPart::kInputs:
-      w.segment(unit.segments->backward_inputs(), unit.position);
+      w.segment(unit.segments->backward_inputs(store), unit.position);
       break;
     case BackwardPart::kWeights:
       w.segment(unit.segments->backward_weights(store), unit.position);
@@ -44,19 +44,31 @@ void run_backward(StepWriter& w, const Unit& unit, BackwardPart part, GradientSt
   }
 }
 
+void release_gradient(StepWriter& w, const Unit& u, const Parameter& p) {
+  const bool tied = u.segments->tied(p.tensor);
+  w.release(tied ? MemoryScope::kModel : MemoryScope::kRank, u.position,
+            tied ? kTiedSlot : p.tensor, u.segments->gradient_bytes(p.tensor),
+            MemoryCategory::kGradients);
+}
+
 void release_gradients(StepWriter& w, std::span<Unit> units) {
   w.at(0, 0);
   for (const Unit& u : units)
-    for (const Parameter& p : u.parameters) w.release(MemoryScope::kRank, u.position, p.tensor, u.segments->gradient_bytes(p.tensor),
-                MemoryCategory::kGradients);
+    for (const Parameter& p : u.parameters) release_gradient(w, u, p);
+}
+
+void zero_gradients(StepWriter& w, const DataContext& c) {
+  const Bytes bytes(c.elements() * size_of(c.precision().gradients).value);
+  w.kernel(StreamKind::kCompute, Activity::kOptimizer, "fill (gradient buffers)",
+           {"fill", Bytes(0), bytes, c.elements()});
 }
 
 std::span<const DataStrategy> data_strategies() { return kStrategies; }
 
 std::unique_ptr<DataParallel> make_data_parallel(const DataContext& c) {
   const Plan& p = c.plan.plan;
-  if (c.plan.data > 1 && p.zero_stage >= 2) return make_fully_sharded(c);
-  if (c.plan.data > 1 && (p.gradient_sync == GradientSync::kOverlap || p.zero_stage == 1))
+  if (c.plan.replicas() > 1 && p.zero_stage >= 2) return make_fully_sharded(c);
+  if (c.plan.replicas() > 1 && (p.gradient_sync == GradientSync::kOverlap || p.zero_stage == 1))
     return make_bucketed(c);
   return make_replicated(c);
 }

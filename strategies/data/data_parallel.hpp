@@ -23,7 +23,6 @@ struct Unit {
   int chunk = 0;
   SegmentMaker* segments = nullptr;
   std::vector<Parameter> parameters;  // that this unit owns (a tied head owns no matrix)
-  bool shares_gradient = false;       // a tied embedding: the head's backward came first
   std::int64_t elements() const;
 };
 
@@ -40,7 +39,7 @@ class DataParallel {
   virtual void after_forward(StepWriter&, const Unit&) {}
   virtual void before_backward(StepWriter&, const Unit&) {}
   // Runs the unit's backward. `first` and `last`: the first and last micro-batch of the step that
-  // runs backward through this unit.
+  // runs this part of backward through this unit.
   virtual void backward(StepWriter&, const Unit&, BackwardPart part, bool first, bool last) = 0;
   // After every micro-batch's backward, before the optimizer.
   virtual void finish_backward(StepWriter&) {}
@@ -69,8 +68,13 @@ struct DataContext {
 
 // Runs backward with the given store; what all strategies without buckets do.
 void run_backward(StepWriter& w, const Unit& unit, BackwardPart part, GradientStore store);
+// Frees the stored gradient of a parameter.
+void release_gradient(StepWriter& w, const Unit& unit, const Parameter& p);
 // Gradients that are not persistent die when the optimizer has used them (zero_grad).
 void release_gradients(StepWriter& w, std::span<Unit> units);
+
+// Persistent gradient buffers start a step with zeros.
+void zero_gradients(StepWriter& w, const DataContext& c);
 
 struct DataStrategy {
   const char* name;

@@ -6,7 +6,7 @@ namespace rehearse {
 namespace {
 
 // Slots of memory of a unit, outside those of its parameters' gradients.
-enum Slot : std::int32_t { kGathered = 1 << 20, kUnsharded, kReduceInput, kShard, kAccumulated };
+enum Slot : std::int32_t { kGathered = 1 << 20, kUnsharded, kReduceInput, kShard, kAccumulated, kReduceOutput };
 
 // Parameters, gradients and optimizer states in even shares (ZeRO 3: Rajbhandari et al. 2020; as
 // PyTorch's FSDP2 runs it). Units are the blocks, and the root with everything else.
@@ -43,14 +43,14 @@ class FullySharded final : public DataParallel {
   }
 
   void backward(StepWriter& w, const Unit& u, BackwardPart part, bool first, bool last) override {
-    const bool fresh = (first || accumulates_wide()) && !u.shares_gradient;
+    const bool fresh = first || accumulates_wide() || reduces_each();
     run_backward(w, u, part, fresh ? GradientStore::kFresh : GradientStore::kAccumulate);
     if (part == BackwardPart::kInputs) return;
     const int g = group_of(u);
     const bool done = !is_edge(u) || first_of_root(u);
     if (!done) return;
     reshard(w, g);
-    if (last || c_.plan.plan.gradient_reduction == GradientReduction::kEveryMicroBatch)
+    if (last || reduces_each())
       reduce(w, u, first);
     else if (accumulates_wide())
       accumulate(w, u, first);
@@ -78,7 +78,7 @@ class FullySharded final : public DataParallel {
   }
 
  private:
-  std::int64_t share(std::int64_t n) const { return (n + c_.plan.data - 1) / c_.plan.data; }
+  std::int64_t share(std::int64_t n) const { return (n + c_.plan.replicas() - 1) / c_.plan.replicas(); }
   // The embedding and the head (with the final norm) are the root's own.
   bool is_edge(const Unit& u) const {
     const std::string& name = u.segments->graph().name;
@@ -106,7 +106,10 @@ class FullySharded final : public DataParallel {
     return c_.precision().sharded_fp32 ? c_.precision().compute : c_.precision().parameters;
   }
   Bytes gathered_bytes(int g) const {
-    return Bytes(share(groups_.at(g)) * c_.plan.data * size_of(gathered_type()).value);
+    return Bytes(share(groups_.at(g)) * c_.plan.replicas() * size_of(gathered_type()).value);
+  }
+  bool reduces_each() const {
+    return c_.plan.plan.gradient_reduction == GradientReduction::kEveryMicroBatch;
   }
   // Gradients of earlier micro-batches are kept in the type in which they will be reduced.
   bool accumulates_wide() const { return size_of(c_.precision().reduce) > size_of(gathered_type()); }
@@ -115,7 +118,7 @@ class FullySharded final : public DataParallel {
     if (gathered_.contains(g)) return;
     const Bytes bytes = gathered_bytes(g);
     const Bytes stored(share(groups_.at(g)) * size_of(c_.precision().parameters).value);
-    const Bytes own(bytes.value / c_.plan.data);
+    const Bytes own(bytes.value / c_.plan.replicas());
     w.allocate(MemoryScope::kRank, g, kGathered, bytes, MemoryCategory::kTemporary);
     if (c_.precision().sharded_fp32) {
       w.kernel(StreamKind::kCopy, Activity::kCollective, "multi_tensor_apply_kernel (cast)",
@@ -152,9 +155,7 @@ class FullySharded final : public DataParallel {
   void release_gradients_of(StepWriter& w, int g) {
     for (const Unit& v : c_.units)
       if (group_of(v) == g)
-        for (const Parameter& p : v.parameters)
-          w.release(MemoryScope::kRank, v.position, p.tensor,
-                    v.segments->gradient_bytes(p.tensor), MemoryCategory::kGradients);
+        for (const Parameter& p : v.parameters) release_gradient(w, v, p);
   }
 
   void accumulate(StepWriter& w, const Unit& u, bool first) {
@@ -172,8 +173,8 @@ class FullySharded final : public DataParallel {
     const int g = group_of(u);
     const std::int64_t n = groups_.at(g);
     const Bytes narrow(n * size_of(gathered_type()).value);
-    const Bytes bytes(share(n) * c_.plan.data * size_of(c_.precision().reduce).value);
-    const bool accumulated = !first && accumulates_wide();
+    const Bytes bytes(share(n) * c_.plan.replicas() * size_of(c_.precision().reduce).value);
+    const bool accumulated = !first && accumulates_wide() && !reduces_each();
     if (reduced_ >= 0) w.wait(StreamKind::kCompute, reduced_);
     if (pending_input_ >= 0) w.release(MemoryScope::kRank, pending_input_, kReduceInput);
     if (accumulated) {
@@ -187,10 +188,17 @@ class FullySharded final : public DataParallel {
     else
       release_gradients_of(w, g);
     w.order(StreamKind::kCompute, StreamKind::kData);
-    w.allocate(MemoryScope::kRank, g, kShard,
-               Bytes(share(n) * size_of(c_.precision().gradients).value), MemoryCategory::kGradients);
+    const Bytes shard(share(n) * size_of(c_.precision().gradients).value);
+    const bool adds = !first && reduces_each();
+    w.allocate(MemoryScope::kRank, g, adds ? kReduceOutput : kShard, shard,
+               MemoryCategory::kGradients);
     w.collective(StreamKind::kData, CollectiveOp::kReduceScatter, GroupKind::kData, bytes,
                  "gradients");
+    if (adds) {
+      w.kernel(StreamKind::kData, Activity::kCollective, "vectorized_elementwise_kernel (add shard)",
+               {"vectorized", shard + shard, shard, share(n)});
+      w.release(MemoryScope::kRank, g, kReduceOutput);
+    }
     reduced_ = w.record(StreamKind::kData);
     pending_input_ = g;
   }

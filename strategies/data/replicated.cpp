@@ -9,13 +9,16 @@ class Replicated final : public DataParallel {
  public:
   explicit Replicated(const DataContext& c) : c_(c) {}
 
+  void begin_step(StepWriter& w) override {
+    if (c_.runtime.persistent_gradients) zero_gradients(w, c_);
+  }
+
   void backward(StepWriter& w, const Unit& u, BackwardPart part, bool first, bool) override {
-    const bool fresh = first && !u.shares_gradient;
-    run_backward(w, u, part, fresh ? GradientStore::kFresh : GradientStore::kAccumulate);
+    run_backward(w, u, part, first ? GradientStore::kFresh : GradientStore::kAccumulate);
   }
 
   void finish_backward(StepWriter& w) override {
-    if (c_.plan.data == 1) return;
+    if (c_.plan.replicas() == 1) return;
     const std::int64_t element = size_of(c_.precision().reduce).value;
     for (const Unit& u : c_.units)
       for (const Parameter& p : u.parameters) {

@@ -7,16 +7,16 @@ namespace {
 
 constexpr std::array kSchedules{
     Schedule{"gpipe", "all forwards, then all backwards (Huang et al. 2019)", Placement::kLoop, 1,
-             false, gpipe},
+             false, false, gpipe},
     Schedule{"1f1b", "one forward, one backward (PipeDream-flush, Narayanan et al. 2021)",
-             Placement::kLoop, 1, false, one_forward_one_backward},
+             Placement::kLoop, 1, false, false, one_forward_one_backward},
     Schedule{"interleaved-1f1b", "1F1B over several chunks a rank (Narayanan et al. 2021)",
-             Placement::kLoop, 0, true, interleaved},
+             Placement::kLoop, 0, true, false, interleaved},
     Schedule{"interleaved-zero-bubble",
              "interleaved 1F1B with weight gradients moved into the bubble (Qi et al. 2024)",
-             Placement::kLoop, 0, true, interleaved_zero_bubble},
+             Placement::kLoop, 0, true, true, interleaved_zero_bubble},
     Schedule{"zbv", "zero bubble over two chunks a rank in a V (Qi et al. 2024)", Placement::kV, 2,
-             false, zbv},
+             false, true, zbv},
 };
 
 }  // namespace

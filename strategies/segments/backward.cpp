@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "strategies/segments/attention.hpp"
 #include "strategies/segments/builder.hpp"
 
 namespace rehearse {
@@ -57,26 +58,41 @@ void SegmentBuilder::contribute(TensorId input, const Op& op, bool shared) {
   base.output = bytes;
   base.element = size_of(graph_.tensor(r).dtype);
   const PassTemplate& add = context_.runtime.accumulate_residual;
-  kernels(template_kernels(context_, add, base), op, add.host);
+  if (!context_.runtime.fused_residual_gradients)
+    kernels(template_kernels(context_, add, base), op, add.host);
   if (!shared) release(MemoryScope::kFrame, s);
 }
 
 void SegmentBuilder::backward_communication(const Op& op) {
   const bool sp = options_.sequence_parallel;
-  if (op.kind == OpKind::kGather)
+  if (op.kind == OpKind::kGather && !reduced_.contains(op.outputs[0]))
     collective(sp ? CollectiveOp::kReduceScatter : CollectiveOp::kAllReduce,
                graph_.tensor(op.outputs[0]).bytes(), op);
   if (op.kind == OpKind::kScatter && sp && (!role_.first || options_.vocabulary_parallel))
     collective(CollectiveOp::kAllGather, graph_.tensor(op.inputs[0]).bytes(), op);
+  if (op.kind == OpKind::kSequenceToHeads || op.kind == OpKind::kHeadsToSequence)
+    collective(CollectiveOp::kAllToAll,
+               max(graph_.tensor(op.inputs[0]).bytes(), graph_.tensor(op.outputs[0]).bytes()), op,
+               GroupKind::kContext);
+  if (op.kind == OpKind::kGatherKeys)
+    collective(CollectiveOp::kReduceScatter, graph_.tensor(op.outputs[0]).bytes(), op,
+               GroupKind::kContext);
 }
 
 void SegmentBuilder::input_gradients(const Op& op) {
   const PassTemplate& pass = context_.runtime.of(op.kind).backward;
-  const Bytes temporary = temporary_bytes(pass, traffic_base(graph_, op));
+  Bytes temporary = temporary_bytes(pass, traffic_base(graph_, op));
+  if (op.ring > 1) {
+    const auto messages = ring_messages(graph_, op, AttentionDirection::kBackward);
+    for (Bytes b : messages) beside(CollectiveOp::kSendRecv, b, GroupKind::kContext);
+    temporary += Bytes(4 * messages.front().value);  // of two hops, with their gradients
+  }
   const std::int32_t scratch = next_slot_++;
   if (temporary.value > 0)
     allocate(MemoryScope::kFrame, scratch, temporary, MemoryCategory::kTemporary);
-  const bool pass_through = passes_through(op, graph_);
+  // A cast that is fused with a norm costs nothing.
+  const bool absorbed = op.kind == OpKind::kCast && context_.runtime.fused_operators.contains(op.kind);
+  const bool pass_through = absorbed || passes_through(op, graph_);
   std::vector<TensorId> later;
   for (TensorId in : op.inputs) {
     if (!wants_gradient(in) || (role_.first && in == graph_.input)) continue;
@@ -85,7 +101,7 @@ void SegmentBuilder::input_gradients(const Op& op) {
     else
       later.push_back(in);
   }
-  kernels(input_gradient_kernels(context_, graph_, op), op, pass.host);
+  if (!absorbed) kernels(input_gradient_kernels(context_, graph_, op), op, pass.host);
   backward_communication(op);
   for (TensorId in : later) contribute(in, op, pass_through);
   if (temporary.value > 0) release(MemoryScope::kFrame, scratch);
@@ -98,21 +114,39 @@ void SegmentBuilder::store_gradient(TensorId p, const Op& op, GradientStore stor
   base.element = size_of(graph_.tensor(p).dtype);
   if (options_.autocast && op.kind == OpKind::kLinear)
     kernels(template_kernels(context_, rt.cast_gradient, base), op, rt.cast_gradient.host);
-  if (store == GradientStore::kFresh || rt.fused_gradient_accumulation) return;
-  if (store == GradientStore::kAccumulate || store == GradientStore::kAccumulateCopyOut)
+  const bool fused = rt.fused_gradient_accumulation && op.kind == OpKind::kLinear;
+  if (fused || (store == GradientStore::kFresh && !rt.persistent_gradients)) return;
+  if (store != GradientStore::kCopyOut)
     kernels(template_kernels(context_, rt.accumulate_gradient, base), op,
             rt.accumulate_gradient.host);
-  if (store != GradientStore::kAccumulate) {
+  if (store == GradientStore::kCopyOut || store == GradientStore::kAccumulateCopyOut) {
     MemoryWork copy{"vectorized", base.parameters, base.parameters,
                     base.parameters.value / base.element.value};
     kernels({Kernel{copy, program_.intern("elementwise_kernel<MulFunctor> (bucket)")}}, op,
             rt.accumulate_gradient.host);
   }
-  if (store == GradientStore::kAccumulateCopyOut) release(MemoryScope::kRank, p);
+  if (store == GradientStore::kAccumulateCopyOut) release(gradient_scope(p), gradient_slot(p));
 }
 
-void SegmentBuilder::weight_gradients(const Op& op, GradientStore store, bool product) {
+bool SegmentBuilder::tied(TensorId p) const {
+  return options_.tied && graph_.tensor(p).name == "token_embedding.weight";
+}
+
+// A tied weight's gradient is the head's with the embedding's, which comes later, added to it; only
+// the sum is copied out.
+GradientStore SegmentBuilder::store_of(const Op& op, GradientStore store) const {
+  if (std::none_of(op.parameters.begin(), op.parameters.end(), [&](TensorId p) { return tied(p); }))
+    return store;
+  const bool fresh = store == GradientStore::kFresh || store == GradientStore::kCopyOut;
+  if (role_.last) return fresh ? GradientStore::kFresh : GradientStore::kAccumulate;
+  const bool copied =
+      store == GradientStore::kCopyOut || store == GradientStore::kAccumulateCopyOut;
+  return copied ? GradientStore::kAccumulateCopyOut : GradientStore::kAccumulate;
+}
+
+void SegmentBuilder::weight_gradients(const Op& op, GradientStore asked, bool product) {
   const Runtime& rt = context_.runtime;
+  const GradientStore store = store_of(op, asked);
   const bool kept = store == GradientStore::kFresh && !rt.persistent_gradients;
   const std::int32_t scratch = next_slot_++;
   Bytes bytes(0), stored(0);
@@ -122,10 +156,11 @@ void SegmentBuilder::weight_gradients(const Op& op, GradientStore store, bool pr
   }
   if (kept)
     for (TensorId p : op.parameters)
-      allocate(MemoryScope::kRank, p,
+      allocate(gradient_scope(p), gradient_slot(p),
                Bytes(graph_.tensor(p).elements() * size_of(options_.gradient).value),
                MemoryCategory::kGradients);
-  const bool temporary = !rt.fused_gradient_accumulation && (!kept || options_.autocast);
+  const bool fused = rt.fused_gradient_accumulation && op.kind == OpKind::kLinear;
+  const bool temporary = !fused && (!kept || options_.autocast);
   if (temporary)
     allocate(MemoryScope::kFrame, scratch,
              kept ? Bytes(bytes.value / 2) : bytes, MemoryCategory::kTemporary);
@@ -160,7 +195,7 @@ void SegmentBuilder::recompute_before(std::size_t op) {
     for (TensorId t : f.outputs)
       if (graph_.tensor(t).view_of == kNoTensor && saved.contains(t) && !kept.contains(t))
         allocate(MemoryScope::kFrame, slot(t), graph_.tensor(t).bytes(), MemoryCategory::kActivations);
-    kernels(forward_kernels(context_, graph_, f), f, context_.runtime.of(f.kind).forward.host);
+    forward_kernels_of(f);
   }
   activity_ = Activity::kBackward;
 }
@@ -174,25 +209,75 @@ void SegmentBuilder::rename_input_gradient() {
   allocate(MemoryScope::kFrame, 1, bytes, MemoryCategory::kTemporary);
 }
 
-void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {
-  activity_ = Activity::kBackward;
+bool SegmentBuilder::overlaps(Part part) const {
+  return part == Part::kAll && context_.runtime.overlaps_tensor_communication;
+}
+
+// Where communication hides behind wgrad, dgrad comes first.
+std::vector<GradOp> SegmentBuilder::backward_order(Part part) const {
+  std::vector<GradOp> out = backward_.ops;
+  for (std::size_t i = 0; overlaps(part) && i + 1 < out.size(); ++i)
+    if (out[i].forward == out[i + 1].forward && out[i].kind == GradKind::kParameters)
+      std::swap(out[i], out[i + 1]);
+  return out;
+}
+
+// What an operator reads and did not keep, gathered once more; the tensors to free afterwards.
+std::vector<TensorId> SegmentBuilder::gather_again(const Op& op, bool beside_kernel) {
+  std::vector<TensorId> out;
+  for (OpId id : regathers(context_.runtime, graph_, op)) {
+    const Op& gather = graph_.ops[static_cast<std::size_t>(id)];
+    const TensorId t = gather.outputs[0];
+    const GroupKind group =
+        gather.kind == OpKind::kGatherKeys ? GroupKind::kContext : GroupKind::kTensor;
+    allocate(MemoryScope::kFrame, slot(t), graph_.tensor(t).bytes(), MemoryCategory::kTemporary);
+    if (beside_kernel)
+      beside(CollectiveOp::kAllGather, graph_.tensor(t).bytes(), group);
+    else
+      collective(CollectiveOp::kAllGather, graph_.tensor(t).bytes(), op, group);
+    out.push_back(t);
+  }
+  return out;
+}
+
+void SegmentBuilder::parameter_gradients(const Op& op, GradientStore store, Part part) {
+  for (const Op& gather : graph_.ops) {
+    if (!overlaps(part) || gather.kind != OpKind::kGather) continue;
+    if (std::find(op.inputs.begin(), op.inputs.end(), gather.outputs[0]) == op.inputs.end()) continue;
+    reduced_.insert(gather.outputs[0]);
+    beside(options_.sequence_parallel ? CollectiveOp::kReduceScatter : CollectiveOp::kAllReduce,
+           graph_.tensor(gather.outputs[0]).bytes(), GroupKind::kTensor);
+  }
+  weight_gradients(op, store, true);
+}
+
+void SegmentBuilder::count_saved(Part part) {
   for (std::size_t op = 0; op < graph_.ops.size(); ++op)
     for (TensorId t : backward_.saved[op])
       if (graph_.tensor(t).dtype != DType::kInt64 &&
           (part != Part::kWeights || graph_.ops[op].kind == OpKind::kLinear))
         ++saved_references_[root(t)];
+}
+
+void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {
+  activity_ = Activity::kBackward;
+  pending_host_ += context_.runtime.host_per_module;
+  count_saved(part);
   const bool starts = part != Part::kWeights;
   if (starts && !role_.last)
     gradients_[gradient_root(graph_.output)] = {MemoryScope::kNext, 1,
                                                 graph_.tensor(graph_.output).bytes(), 1};
-  for (std::size_t i = 0; i < backward_.ops.size(); ++i) {
-    const GradOp& step = backward_.ops[i];
+  const std::vector<GradOp> steps = backward_order(part);
+  std::vector<TensorId> again;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const GradOp& step = steps[i];
     const auto index = static_cast<std::size_t>(step.forward);
     const Op& op = graph_.ops[index];
     const bool product = op.kind == OpKind::kLinear;
     const bool weights = step.kind == GradKind::kParameters && product;
-    const bool last = i + 1 == backward_.ops.size() || backward_.ops[i + 1].forward != step.forward;
+    const bool last = i + 1 == steps.size() || steps[i + 1].forward != step.forward;
     const bool later = part == Part::kInputs && product;
+    const bool in_place = op.kind == OpKind::kCrossEntropy && context_.runtime.loss_in_place;
     if (weights ? part == Part::kInputs : part == Part::kWeights) {
       if (weights)
         allocate(MemoryScope::kFrame, deferred_slot(step.forward), graph_.tensor(op.outputs[0]).bytes(),
@@ -203,15 +288,22 @@ void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {
       recompute_before(index);
       collect_views(op.outputs[0]);
     }
+    if (again.empty() && (!product || weights || overlaps(part)))
+      again = gather_again(op, product && overlaps(part));
+    if (in_place) release_saved(index);
     if (weights) {
-      weight_gradients(op, store, true);
+      parameter_gradients(op, store, part);
     } else {
       input_gradients(op);
       if (!op.parameters.empty() && !product) weight_gradients(op, store, false);
     }
+    if (!product || weights) {
+      for (TensorId t : again) release(MemoryScope::kFrame, slot(t));
+      again.clear();
+    }
     if (starts && last) drop_gradient(gradient_root(op.outputs[0]));
     if (part == Part::kWeights) release(MemoryScope::kFrame, deferred_slot(step.forward));
-    if ((last || part == Part::kWeights) && !later) release_saved(index);
+    if ((last || part == Part::kWeights) && !later && !in_place) release_saved(index);
     if (pieces && (weights || (!product && !op.parameters.empty()))) cut(op.parameters);
   }
   if (starts) rename_input_gradient();

@@ -3,6 +3,13 @@
 #include <algorithm>
 
 namespace rehearse {
+namespace {
+
+int ranks_of(const SegmentOptions& o, GroupKind group) {
+  return group == GroupKind::kContext ? o.context_ranks : o.tensor_ranks;
+}
+
+}  // namespace
 
 SegmentBuilder::SegmentBuilder(Program& program, const KernelContext& context, const OpGraph& graph,
                                const BackwardGraph& backward, GraphRole role,
@@ -25,13 +32,25 @@ void SegmentBuilder::emit(Instr i) {
 void SegmentBuilder::kernels(const std::vector<Kernel>& list, const Op& op, Seconds host) {
   pending_host_ += host;
   const std::uint32_t label = program_.intern(op.name);
-  for (const Kernel& k : list) emit({k, context_.runtime.host_per_kernel, label, activity_});
+  const Runtime& rt = context_.runtime;
+  for (const Kernel& k : list) {
+    if (beside_.empty() || std::holds_alternative<MemoryWork>(k.work)) {
+      emit({k, rt.host_per_kernel, label, activity_});
+      continue;
+    }
+    emit({Overlap{beside_.front(), k, rt.host_per_kernel}, rt.host_per_collective, label, activity_});
+    beside_.pop_front();
+  }
 }
 
-void SegmentBuilder::collective(CollectiveOp op, Bytes bytes, const Op& at) {
-  if (options_.tensor_ranks == 1) return;
-  emit({CollectiveWork{op, GroupKind::kTensor, bytes, Bytes(0)},
-        context_.runtime.host_per_collective, program_.intern(at.name), activity_});
+void SegmentBuilder::collective(CollectiveOp op, Bytes bytes, const Op& at, GroupKind group) {
+  if (ranks_of(options_, group) == 1) return;
+  emit({CollectiveWork{op, group, bytes, Bytes(0)}, context_.runtime.host_per_collective,
+        program_.intern(at.name), activity_});
+}
+
+void SegmentBuilder::beside(CollectiveOp op, Bytes bytes, GroupKind group) {
+  if (ranks_of(options_, group) > 1) beside_.push_back({op, group, bytes, Bytes(0)});
 }
 
 Bytes SegmentBuilder::rounded(Bytes b) const {
@@ -54,8 +73,11 @@ MemoryChange SegmentBuilder::filled_elsewhere(MemoryScope scope, std::int32_t s)
   } else if (scope == MemoryScope::kNext) {
     c.bytes = graph_.tensor(graph_.output).bytes();
     c.category = MemoryCategory::kTemporary;
-  } else if (scope == MemoryScope::kRank) {
-    c.bytes = Bytes(graph_.tensor(s).elements() * size_of(options_.gradient).value);
+  } else if (scope == MemoryScope::kRank || scope == MemoryScope::kModel) {
+    for (const Op& op : graph_.ops)
+      for (TensorId p : op.parameters)
+        if (gradient_scope(p) == scope && gradient_slot(p) == s)
+          c.bytes = Bytes(graph_.tensor(p).elements() * size_of(options_.gradient).value);
     c.category = MemoryCategory::kGradients;
   } else if (s == 0) {
     c.bytes = graph_.tensor(root(graph_.output)).bytes();
@@ -151,6 +173,7 @@ std::set<TensorId> SegmentBuilder::kept_roots() const {
 }
 
 std::size_t SegmentBuilder::recompute_end() const {
+  if (context_.runtime.recomputes_whole_block) return graph_.ops.size();
   for (std::size_t i = graph_.ops.size(); i-- > 0;) {
     if (backward_.saved[i].empty()) continue;
     const auto& outputs = graph_.ops[i].outputs;
@@ -160,72 +183,6 @@ std::size_t SegmentBuilder::recompute_end() const {
     return saves_result ? i + 1 : i;
   }
   return 0;
-}
-
-void SegmentBuilder::cast_parameters(const Op& op) {
-  if (!options_.autocast || op.kind != OpKind::kLinear) return;
-  for (TensorId p : op.parameters) {
-    TrafficBase base;
-    base.parameters = graph_.tensor(p).bytes();
-    allocate(MemoryScope::kFrame, cast_slot(p),
-             Bytes(base.parameters.value / 2), MemoryCategory::kActivations);
-    kernels(template_kernels(context_, context_.runtime.cast_parameter, base), op,
-            context_.runtime.cast_parameter.host);
-  }
-}
-
-void SegmentBuilder::forward_communication(const Op& op) {
-  const bool sp = options_.sequence_parallel;
-  const Bytes in = graph_.tensor(op.inputs.empty() ? op.outputs[0] : op.inputs[0]).bytes();
-  if (op.kind == OpKind::kGather && sp)
-    collective(CollectiveOp::kAllGather, graph_.tensor(op.outputs[0]).bytes(), op);
-  if (op.kind == OpKind::kScatter && (!role_.first || options_.vocabulary_parallel))
-    collective(sp ? CollectiveOp::kReduceScatter : CollectiveOp::kAllReduce, in, op);
-  if (op.kind == OpKind::kCrossEntropy && options_.vocabulary_parallel) {
-    const Tensor& logits = graph_.tensor(op.inputs[0]);
-    const Bytes row(4 * logits.elements() / logits.dims.back().size);
-    for (int i = 0; i < 3; ++i) collective(CollectiveOp::kAllReduce, row, op);
-  }
-}
-
-void SegmentBuilder::forward_operator(const Op& op, const std::set<TensorId>& keep) {
-  cast_parameters(op);
-  const bool loss = role_.last && op.kind == OpKind::kCrossEntropy;
-  for (TensorId t : op.outputs) {
-    if (graph_.tensor(t).view_of != kNoTensor || (loss && t == graph_.output)) continue;
-    const bool stays = keep.contains(t) || t == root(graph_.output);
-    allocate(MemoryScope::kFrame, slot(t), graph_.tensor(t).bytes(),
-             stays ? MemoryCategory::kActivations : MemoryCategory::kTemporary);
-  }
-  const PassTemplate& pass = context_.runtime.of(op.kind).forward;
-  const Bytes temporary = temporary_bytes(pass, traffic_base(graph_, op));
-  const std::int32_t scratch = next_slot_;
-  if (temporary.value > 0)
-    allocate(MemoryScope::kFrame, scratch, temporary, MemoryCategory::kTemporary);
-  kernels(forward_kernels(context_, graph_, op), op, pass.host);
-  forward_communication(op);
-  if (temporary.value > 0) release(MemoryScope::kFrame, scratch);
-}
-
-void SegmentBuilder::forward(const std::set<TensorId>& keep, std::size_t end, Activity activity) {
-  activity_ = activity;
-  std::map<TensorId, std::size_t> last_use;
-  for (std::size_t i = 0; i < end; ++i) {
-    for (TensorId t : graph_.ops[i].inputs) last_use[root(t)] = i;
-    for (TensorId t : graph_.ops[i].outputs) last_use[root(t)] = i;
-  }
-  for (std::size_t i = 0; i < end; ++i) {
-    forward_operator(graph_.ops[i], keep);
-    for (const auto& [r, at] : last_use) {
-      const bool loss = role_.last && r == root(graph_.output);
-      const bool outside = graph_.tensor(r).kind == TensorKind::kInput;
-      const bool again = activity == Activity::kRecompute;
-      if (at != i || loss || keep.contains(r) || (outside && !is_input_root(r))) continue;
-      if ((r == root(graph_.output) && !again) || (is_input_root(r) && (again || role_.first)))
-        continue;
-      release_root(r);
-    }
-  }
 }
 
 std::vector<SegmentBuilder::Piece> SegmentBuilder::take(const std::string& name) {

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <deque>
 #include <map>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "models/autograd.hpp"
+#include "strategies/segments/fusion.hpp"
 #include "strategies/segments/segments.hpp"
 
 namespace rehearse {
@@ -46,7 +48,10 @@ class SegmentBuilder {
   // Instructions.
   void emit(Instr i);
   void kernels(const std::vector<Kernel>& list, const Op& op, Seconds host);
-  void collective(CollectiveOp op, Bytes bytes, const Op& at);
+  void collective(CollectiveOp op, Bytes bytes, const Op& at,
+                  GroupKind group = GroupKind::kTensor);
+  // The next products or attention kernels run beside these, one each; none for a group of one.
+  void beside(CollectiveOp op, Bytes bytes, GroupKind group);
   void allocate(MemoryScope scope, std::int32_t slot, Bytes bytes, MemoryCategory category);
   void release(MemoryScope scope, std::int32_t slot);
   // What a slot holds that another segment of the same graph filled.
@@ -70,14 +75,27 @@ class SegmentBuilder {
   bool wants_gradient(TensorId t) const;
   bool recomputed(const Op& op) const;
 
-  void forward_operator(const Op& op, const std::set<TensorId>& keep);
+  void forward_operator(const Op& op, const std::set<TensorId>& keep, const FusedRun* run);
+  void forward_kernels_of(const Op& op);
   void forward_communication(const Op& op);
   void backward_communication(const Op& op);
+  std::vector<TensorId> gather_again(const Op& op, bool beside_kernel);
+  bool overlaps(Part part) const;
+  std::vector<GradOp> backward_order(Part part) const;
+  void count_saved(Part part);
+  void parameter_gradients(const Op& op, GradientStore store, Part part);
   void cast_parameters(const Op& op);
   void input_gradients(const Op& op);
   void contribute(TensorId input, const Op& op, bool shared);
   void weight_gradients(const Op& op, GradientStore store, bool product);
   void store_gradient(TensorId parameter, const Op& op, GradientStore store);
+  bool tied(TensorId parameter) const;
+  GradientStore store_of(const Op& op, GradientStore store) const;
+  // Where a parameter's gradient is kept.
+  MemoryScope gradient_scope(TensorId p) const {
+    return tied(p) ? MemoryScope::kModel : MemoryScope::kRank;
+  }
+  std::int32_t gradient_slot(TensorId p) const { return tied(p) ? kTiedSlot : p; }
   void collect_views(TensorId out);
   void drop_gradient(TensorId r);
   void release_saved(std::size_t op);
@@ -92,6 +110,8 @@ class SegmentBuilder {
   const SegmentOptions& options_;
   std::vector<Piece> pieces_{1};
   Seconds pending_host_{0};
+  std::deque<CollectiveWork> beside_;
+  std::set<TensorId> reduced_;  // gathered tensors whose gradient has been reduced beside a product
   Activity activity_ = Activity::kForward;
   std::map<TensorId, int> saved_references_;
   std::map<TensorId, Gradient> gradients_;  // by gradient root

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "strategies/segments/attention.hpp"
+
 namespace rehearse {
 namespace {
 
@@ -11,7 +13,9 @@ Bytes scaled(double factor, Bytes b) {
 }
 
 Bytes traffic(const Traffic& t, Bytes input, const TrafficBase& base) {
-  return scaled(t.input, input) + scaled(t.output, base.output) +
+  Bytes all(0);
+  for (Bytes b : base.inputs) all += b;
+  return scaled(t.input, input) + scaled(t.inputs, all) + scaled(t.output, base.output) +
          scaled(t.parameters, base.parameters);
 }
 
@@ -30,24 +34,6 @@ std::int64_t axis_size(const Tensor& t, Axis axis) {
   for (const Dim& d : t.dims)
     if (d.axis == axis) return d.size;
   return 1;
-}
-
-AttentionWork attention_work(const KernelContext& c, const OpGraph& g, const Op& op,
-                             AttentionDirection direction) {
-  const Tensor& q = g.tensor(op.inputs[0]);
-  const Tensor& k = g.tensor(op.inputs[1]);
-  AttentionWork w;
-  w.batch = axis_size(q, Axis::kBatch);
-  w.heads = axis_size(q, Axis::kHeads);
-  w.kv_heads = axis_size(k, Axis::kKvHeads);
-  if (w.kv_heads == 1) w.kv_heads = std::max<std::int64_t>(1, axis_size(k, Axis::kHeads));
-  w.length = axis_size(q, Axis::kSequence);
-  w.kv_length = std::max(axis_size(k, Axis::kSequence), axis_size(k, Axis::kKeySequence));
-  w.head_size = axis_size(q, Axis::kHeadSize);
-  w.causal = c.causal;
-  w.dtype = q.dtype;
-  w.direction = direction;
-  return w;
 }
 
 // The two batched products of unfused attention: scores = q k^T and context = p v.
@@ -81,6 +67,7 @@ TrafficBase traffic_base(const OpGraph& g, const Op& op) {
   for (TensorId i : op.inputs) b.inputs.push_back(g.tensor(i).bytes());
   b.output = g.tensor(op.outputs[0]).bytes();
   b.element = size_of(g.tensor(op.outputs[0]).dtype);
+  b.columns = g.tensor(op.outputs[0]).dims.back().size;
   for (TensorId p : op.parameters) b.parameters += g.tensor(p).bytes();
   return b;
 }
@@ -92,6 +79,8 @@ std::vector<Kernel> template_kernels(const KernelContext& c, const PassTemplate&
   auto add = [&](const KernelTemplate& k, Bytes input) {
     MemoryWork w;
     w.kernel_class = k.kernel_class;
+    if (k.columns_per_block > 0)
+      w.blocks = std::max<std::int64_t>(1, base.columns / k.columns_per_block);
     w.read = traffic(k.read, input, base);
     w.written = traffic(k.write, input, base);
     w.elements = max(w.written, Bytes(w.read.value / 2)).value / std::max<std::int64_t>(1, base.element.value);
@@ -110,6 +99,13 @@ std::vector<Kernel> template_kernels(const KernelContext& c, const PassTemplate&
   return out;
 }
 
+const OperatorTemplate& template_of(const Runtime& runtime, const OpGraph& g, const Op& op) {
+  const bool mixed = op.kind == OpKind::kAdd && op.inputs.size() == 2 &&
+                     g.tensor(op.inputs[0]).dtype != g.tensor(op.inputs[1]).dtype;
+  return mixed && !runtime.mixed_add.forward.kernels.empty() ? runtime.mixed_add
+                                                             : runtime.of(op.kind);
+}
+
 Bytes temporary_bytes(const PassTemplate& pass, const TrafficBase& base) {
   return traffic(pass.temporary, base.inputs.empty() ? Bytes(0) : base.inputs[0], base);
 }
@@ -119,13 +115,27 @@ namespace {
 // The runtime's table describes a cast to a wider type (logits to fp32); the forward of a cast to a
 // narrower one is what that one's backward is, and the other way round.
 std::vector<Kernel> pass_kernels(const KernelContext& c, const OpGraph& g, const Op& op, bool forward) {
-  const OperatorTemplate& t = c.runtime.of(op.kind);
+  const OperatorTemplate& t = template_of(c.runtime, g, op);
   TrafficBase base = traffic_base(g, op);
   if (op.kind == OpKind::kCast && base.output < base.inputs[0]) {
     std::swap(base.output, base.inputs[0]);
     forward = !forward;
   }
   return template_kernels(c, forward ? t.forward : t.backward, base);
+}
+
+std::vector<Kernel> attention_kernels(const KernelContext& c, const OpGraph& g, const Op& op,
+                                      AttentionDirection direction) {
+  const bool forward = direction == AttentionDirection::kForward;
+  const std::uint32_t name = c.names.intern(forward ? "sdpa_flash_fprop" : "sdpa_flash_bprop");
+  std::vector<Kernel> out;
+  for (const AttentionWork& w : attention_works(c, g, op, direction)) {
+    if (op.ring > 1 && !out.empty())
+      append(out, template_kernels(c, forward ? c.runtime.ring_hop.forward : c.runtime.ring_hop.backward,
+                                   traffic_base(g, op)));
+    out.push_back({w, name});
+  }
+  return out;
 }
 
 }  // namespace
@@ -143,8 +153,7 @@ std::vector<Kernel> forward_kernels(const KernelContext& c, const OpGraph& g, co
     w.bias = op.parameters.size() > 1;
     out.push_back({w, c.names.intern("gemm " + op.name)});
   } else if (op.kind == OpKind::kAttention) {
-    out.push_back({attention_work(c, g, op, AttentionDirection::kForward),
-                   c.names.intern("sdpa_flash_fprop")});
+    append(out, attention_kernels(c, g, op, AttentionDirection::kForward));
   } else if (op.kind == OpKind::kScores || op.kind == OpKind::kContext) {
     out.push_back({unfused_product(c, g, op), c.names.intern("bmm " + op.name)});
   }
@@ -154,8 +163,7 @@ std::vector<Kernel> forward_kernels(const KernelContext& c, const OpGraph& g, co
 std::vector<Kernel> input_gradient_kernels(const KernelContext& c, const OpGraph& g, const Op& op) {
   std::vector<Kernel> out;
   if (op.kind == OpKind::kAttention)
-    out.push_back({attention_work(c, g, op, AttentionDirection::kBackward),
-                   c.names.intern("sdpa_flash_bprop")});
+    append(out, attention_kernels(c, g, op, AttentionDirection::kBackward));
   append(out, pass_kernels(c, g, op, false));
   if (op.kind == OpKind::kLinear) {
     const LinearShape s = linear_shape(g, op);
@@ -193,7 +201,8 @@ std::vector<Kernel> weight_gradient_kernels(const KernelContext& c, const OpGrap
   w.k = s.tokens;
   w.dtype = c.precision.matmul;
   w.out = c.runtime.fused_gradient_accumulation ? c.precision.gradients : c.precision.compute;
-  w.accumulate = accumulate && c.runtime.fused_gradient_accumulation;
+  w.accumulate = c.runtime.fused_gradient_accumulation &&
+                 (accumulate || c.runtime.persistent_gradients);
   w.layout = GemmLayout::kWgrad;
   out.push_back({w, c.names.intern("gemm " + op.name + " wgrad")});
   if (op.parameters.size() > 1)

@@ -34,9 +34,12 @@ struct TrafficBase {
   Bytes output{0};
   Bytes parameters{0};
   Bytes element{2};  // bytes of an element, for kernels that are bound by elements
+  std::int64_t columns = 0;  // last dimension of the output, for kernels with a block a few columns
 };
 std::vector<Kernel> template_kernels(const KernelContext& c, const PassTemplate& pass,
                                      const TrafficBase& base);
+// How the runtime runs an operator; a residual addition of two types (autocast) is its own.
+const OperatorTemplate& template_of(const Runtime& runtime, const OpGraph& g, const Op& op);
 Bytes temporary_bytes(const PassTemplate& pass, const TrafficBase& base);
 TrafficBase traffic_base(const OpGraph& g, const Op& op);
 

@@ -27,13 +27,28 @@ SegmentMaker::SegmentMaker(Program& program, const KernelContext& context, const
                            GraphRole role, const SegmentOptions& options)
     : program_(program),
       context_(context),
-      graph_(graph),
-      backward_(derive_backward(graph_)),
+      graph_(with_fused_tensors(graph, context.runtime)),
+      backward_(without_gathered(derive_backward(graph_), graph_, context.runtime)),
       role_(role),
       options_(options) {}
 
 Bytes SegmentMaker::gradient_bytes(TensorId p) const {
   return Bytes(graph_.tensor(p).elements() * size_of(options_.gradient).value);
+}
+
+bool SegmentMaker::tied(TensorId p) const {
+  return options_.tied && graph_.tensor(p).name == "token_embedding.weight";
+}
+
+std::vector<SegmentMaker::Cast> SegmentMaker::casts_left() const {
+  std::vector<Cast> out;
+  if (!options_.autocast || !recomputes()) return out;
+  for (const Op& op : graph_.ops)
+    if (op.kind == OpKind::kLinear)
+      for (TensorId p : op.parameters)
+        out.push_back({static_cast<std::int32_t>(2 + graph_.tensors.size()) + p,
+                       Bytes(graph_.tensor(p).bytes().value / 2)});
+  return out;
 }
 
 TensorId SegmentMaker::logits() const {
@@ -67,9 +82,7 @@ SegmentId SegmentMaker::forward() {
 std::vector<BackwardPiece> SegmentMaker::backward_pieces(GradientStore store) {
   std::string name = graph_.name + " backward " + store_name(store) + " pieces";
   SegmentBuilder b(program_, context_, graph_, backward_, role_, options_);
-  const bool again =
-      options_.recompute == Recompute::kFull && !role_.first && !role_.last;
-  if (again) b.forward(b.saved_roots(), b.recompute_end(), Activity::kRecompute);
+  if (recomputes()) b.forward(b.saved_roots(), b.recompute_end(), Activity::kRecompute);
   b.backward(store, SegmentBuilder::Part::kAll, true);
   std::vector<BackwardPiece> out;
   std::size_t i = 0;
@@ -86,19 +99,17 @@ SegmentId SegmentMaker::backward(GradientStore store) {
   const std::string name = graph_.name + " backward " + store_name(store);
   if (const SegmentId id = remembered(name); id != static_cast<SegmentId>(-1)) return id;
   SegmentBuilder b(program_, context_, graph_, backward_, role_, options_);
-  if (options_.recompute == Recompute::kFull && !role_.first && !role_.last)
-    b.forward(b.saved_roots(), b.recompute_end(), Activity::kRecompute);
+  if (recomputes()) b.forward(b.saved_roots(), b.recompute_end(), Activity::kRecompute);
   b.backward(store, SegmentBuilder::Part::kAll, false);
   return remember(name, std::move(b.take(graph_.name + " backward")[0].segment));
 }
 
-SegmentId SegmentMaker::backward_inputs() {
-  const std::string name = graph_.name + " backward inputs";
+SegmentId SegmentMaker::backward_inputs(GradientStore store) {
+  const std::string name = graph_.name + " backward inputs " + store_name(store);
   if (const SegmentId id = remembered(name); id != static_cast<SegmentId>(-1)) return id;
   SegmentBuilder b(program_, context_, graph_, backward_, role_, options_);
-  if (options_.recompute == Recompute::kFull && !role_.first && !role_.last)
-    b.forward(b.saved_roots(), b.recompute_end(), Activity::kRecompute);
-  b.backward(GradientStore::kFresh, SegmentBuilder::Part::kInputs, false);
+  if (recomputes()) b.forward(b.saved_roots(), b.recompute_end(), Activity::kRecompute);
+  b.backward(store, SegmentBuilder::Part::kInputs, false);
   return remember(name, std::move(b.take(name)[0].segment));
 }
 

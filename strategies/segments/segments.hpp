@@ -13,11 +13,14 @@ namespace rehearse {
 //
 // Slots of a frame: 0 the graph's output, 1 the gradient of its input, 2 + t tensor t, and further
 // blocks for gradients and casts. The input is slot 0 of the frame before; the gradient of the output
-// is slot 1 of the frame after. Parameter gradients are kRank slots, one a parameter.
+// is slot 1 of the frame after. Parameter gradients are kRank slots, one a parameter; that of a weight
+// which embedding and head share is kModel's kTiedSlot.
 struct GraphRole {
   bool first = false;  // input is token ids: no gradient, nothing to free
   bool last = false;   // output is the loss: its gradient is the start of backward
 };
+
+inline constexpr std::int32_t kTiedSlot = 0;
 
 // How gradients of parameters are kept.
 enum class GradientStore : std::uint8_t {
@@ -33,7 +36,9 @@ struct SegmentOptions {
   bool sequence_parallel = false;
   bool vocabulary_parallel = false;
   int tensor_ranks = 1;
+  int context_ranks = 1;
   bool keep_logits = false;       // the pipeline returns them at the end of the step
+  bool tied = false;              // embedding and head are on this rank and share their weight
   DType gradient = DType::kBf16;  // of stored parameter gradients
 };
 
@@ -56,18 +61,28 @@ class SegmentMaker {
   std::vector<BackwardPiece> backward_pieces(GradientStore store);
   // Zero-bubble schedules: gradients of activations, then, later, of parameters. What the second
   // reads (inputs of products and gradients of outputs) stays allocated in between.
-  SegmentId backward_inputs();
+  SegmentId backward_inputs(GradientStore store);
   SegmentId backward_weights(GradientStore store);
 
   const OpGraph& graph() const { return graph_; }
-  // Slot (kRank) of a parameter's gradient, and its stored size.
-  std::int32_t gradient_slot(TensorId parameter) const { return parameter; }
+  // Stored size of a parameter's gradient, and whether it is the one that embedding and head share.
   Bytes gradient_bytes(TensorId parameter) const;
+  bool tied(TensorId parameter) const;
+  // Casts of parameters that forward leaves although backward makes its own: torch.autocast keeps them
+  // until its region, the whole forward pass, ends.
+  struct Cast {
+    std::int32_t slot = 0;
+    Bytes bytes{0};
+  };
+  std::vector<Cast> casts_left() const;
   // The tensor kept by `keep_logits` and its slot in the frame.
   TensorId logits() const;
   std::int32_t logits_slot() const { return 2 + logits(); }
 
  private:
+  bool recomputes() const {
+    return options_.recompute == Recompute::kFull && !role_.first && !role_.last;
+  }
   SegmentId remembered(const std::string& name);
   SegmentId remember(const std::string& name, Segment segment);
 

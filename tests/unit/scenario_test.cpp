@@ -306,7 +306,7 @@ TEST_CASE_METHOD(Fixture, "an unknown schedule has the nearest as a hint", "[sce
   CHECK(plan_complaint("schedule: zbv") == "accepted");
 }
 
-TEST_CASE_METHOD(Fixture, "--set changes what the file says, for every plan", "[scenario]") {
+TEST_CASE_METHOD(Fixture, "option --set changes what the file says, for every plan", "[scenario]") {
   const std::vector<Scenario> all = read(head() + "plans: {a: {}, b: {zero_stage: 3}}\n",
                                          {"plan.zero_stage=1", "plan.bucket_size=2 MB"});
   CHECK(all[0].plan.zero_stage == 1);
@@ -316,7 +316,7 @@ TEST_CASE_METHOD(Fixture, "--set changes what the file says, for every plan", "[
   CHECK(s.plan.stage_layers == std::vector<int>{3, 1});
 }
 
-TEST_CASE_METHOD(Fixture, "--set of one plan leaves the others", "[scenario]") {
+TEST_CASE_METHOD(Fixture, "option --set of one plan leaves the others", "[scenario]") {
   const std::string text = head() + "plans: {ddp: {}, fsdp: {zero_stage: 3}}\n";
   const std::vector<Scenario> all = read(text, {"plans.fsdp.zero_stage=2"});
   CHECK(all[0].plan.zero_stage == 0);
@@ -325,7 +325,7 @@ TEST_CASE_METHOD(Fixture, "--set of one plan leaves the others", "[scenario]") {
              Catch::Contains("--set: error: unknown plan 'fsd' (did you mean 'fsdp'?)"));
 }
 
-TEST_CASE_METHOD(Fixture, "--set reaches into what is named", "[scenario]") {
+TEST_CASE_METHOD(Fixture, "option --set reaches into what is named", "[scenario]") {
   const Scenario s = one("", {"model.hidden_size=16", "cluster.gpu.memory=1 GB"});
   CHECK(s.model.find("hidden_size")->as_scalar().text == "16");
   CHECK(s.model.find("model_type")->as_scalar().text == "llama");
@@ -334,7 +334,7 @@ TEST_CASE_METHOD(Fixture, "--set reaches into what is named", "[scenario]") {
   CHECK(one("", {"runtime=megatron"}).runtime_name == "megatron");
 }
 
-TEST_CASE_METHOD(Fixture, "--set reports its own mistakes", "[scenario]") {
+TEST_CASE_METHOD(Fixture, "option --set reports its own mistakes", "[scenario]") {
   CHECK(complaint(head(), {"plan.tensor_paralel=4"}) ==
         "--set: error: plan: unknown key 'tensor_paralel' (did you mean 'tensor_parallel'?)");
   CHECK(complaint(head(), {"plan.zero_stage=x"}) ==

@@ -12,6 +12,7 @@
 #include "sim/base/suggest.hpp"
 #include "sim/config/catalog.hpp"
 #include "sim/report/run_report.hpp"
+#include "strategies/context/context_parallel.hpp"
 #include "strategies/data/data_parallel.hpp"
 #include "strategies/schedules/schedule.hpp"
 #include "tools/cli/command.hpp"
@@ -47,6 +48,7 @@ const Kind kKinds[] = {
     {"scenarios", [] { return files_of("scenarios"); }},
     {"schedules", [] { return rows_of(schedules()); }},
     {"strategies", [] { return rows_of(data_strategies()); }},
+    {"context-methods", [] { return rows_of(context_methods()); }},
     {"collectives", [] { return rows_of(collective_algorithms()); }},
     {"families", [] { return rows_of(model_families()); }},
     {"formats", [] { return rows_of(report_formats()); }},

@@ -57,7 +57,7 @@ std::vector<std::string> memory_advice(const Simulation& s, const StageReport& s
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return stage.at_peak[a] > stage.at_peak[b]; });
   const ResolvedPlan& p = s.plan;
-  const bool shards = p.data > 1;
+  const bool shards = p.replicas() > 1;
   const char* more = p.stages() < s.model.layers ? "more tensor or pipeline parallelism"
                                                  : "more tensor parallelism";
   std::vector<std::string> out;
@@ -83,7 +83,7 @@ void memory(Simulation& s) {
   RunReport& r = s.report;
   const Gpu& gpu = s.cluster.gpu;
   int communicators = 0;
-  for (int n : {s.plan.tensor, s.plan.context, s.plan.data, s.plan.pipeline}) communicators += n > 1;
+  for (int n : {s.plan.tensor, s.plan.context, s.plan.replicas(), s.plan.pipeline}) communicators += n > 1;
   r.memory_capacity = gpu.usable_memory;
   r.memory_overhead = gpu.context_memory + s.cluster.communicator_memory * communicators;
   for (const RankProgram& rank : s.program.ranks) {
@@ -132,6 +132,43 @@ void times(Simulation& s) {
   r.communication = account.communication;
 }
 
+// FLOPs of the matrix products and attention that one rank runs in a step.
+Flops step_flops(const Program& program, const RankProgram& rank) {
+  std::vector<double> of_segment;
+  for (const Segment& segment : program.segments) {
+    double sum = 0;
+    for (const Instr& i : segment.instrs)
+      if (const auto* k = std::get_if<Kernel>(&i.what)) sum += flops(k->work).value;
+    of_segment.push_back(sum);
+  }
+  double sum = 0;
+  for (const Step& step : rank.steps)
+    if (const auto* run = std::get_if<RunSegment>(&step.work)) sum += of_segment[run->segment];
+  return Flops(sum);
+}
+
+void replay_tasks(Simulation& s, const SimulationOptions& options) {
+  LowerOptions lower_options;
+  lower_options.merge = options.merge;
+  s.lowered = lower(s.program, s.cluster, lower_options);
+  s.timeline = simulate(s.lowered.graph);
+}
+
+// The power limit holds the clock down by the average load of the whole step, which is known once the
+// step has been simulated at full clock: then it is simulated again.
+void throttle(Simulation& s, const SimulationOptions& options) {
+  Gpu& gpu = s.cluster.gpu;
+  if (gpu.throttle_per.value <= 0) return;
+  const StepWindow window = step_window(s.lowered.graph, s.timeline, s.lowered.notes);
+  double highest = 0;
+  for (const RankProgram& rank : s.program.ranks)
+    highest = std::max(highest, step_flops(s.program, rank).value);
+  const FlopsPerSecond rate = Flops(highest) / (window.end - window.begin).seconds();
+  if (rate <= gpu.throttle_from) return;
+  gpu.sustained_clock = 1 / (1 + (rate - gpu.throttle_from).value / gpu.throttle_per.value);
+  replay_tasks(s, options);
+}
+
 }  // namespace
 
 Simulation simulate(const Scenario& scenario, const SimulationOptions& options) {
@@ -146,10 +183,8 @@ Simulation simulate(const Scenario& scenario, const SimulationOptions& options) 
   }
   s.plan = resolve_plan(scenario, s.model, s.cluster, s.runtime);
   s.program = build_program(s.plan, s.model, s.cluster, s.runtime, {options.fold});
-  LowerOptions lower_options;
-  lower_options.merge = options.merge;
-  s.lowered = lower(s.program, s.cluster, lower_options);
-  s.timeline = simulate(s.lowered.graph);
+  replay_tasks(s, options);
+  throttle(s, options);
   describe(s, scenario);
   times(s);
   throughput(s);

@@ -120,6 +120,27 @@ class ChromeTrace {
     return "kernel";
   }
 
+  // Which part of the step a kernel belongs to; empty for what is no kernel.
+  static std::string_view phase(Activity activity) {
+    switch (activity) {
+      case Activity::kForward:
+        return "forward";
+      case Activity::kBackward:
+        return "backward";
+      case Activity::kRecompute:
+        return "recompute";
+      case Activity::kOptimizer:
+        return "optimizer";
+      case Activity::kHost:
+      case Activity::kCollective:
+      case Activity::kSend:
+      case Activity::kReceive:
+      case Activity::kJoin:
+        return "";
+    }
+    return "";
+  }
+
   void write_slice(TaskId t) {
     const TaskInfo& info = notes_.tasks[t];
     begin_event();
@@ -134,6 +155,7 @@ class ChromeTrace {
     append_text(R"(,"dur":)");
     append_time(timeline_.duration(t));
     fmt::format_to(std::back_inserter(out_), FMT_COMPILE(",\"args\":{{\"step\":{}"), info.step);
+    if (const auto part = phase(info.activity); !part.empty()) append(R"(,"phase":"{}")", part);
     if (info.label != 0) append(R"(,"operator":{})", names_[info.label]);
     if (info.micro_batch >= 0) append(R"(,"micro_batch":{})", info.micro_batch);
     if (info.chunk >= 0) append(R"(,"chunk":{})", info.chunk);

@@ -1,0 +1,188 @@
+#!/usr/bin/python3
+"""Fits the `kernels` table of a GPU file to the microbenchmarks of memory-bound kernels.
+
+usage: calibration/fit_kernels.py calibration/results/h200-sxm configs/gpus/h200-sxm.yaml
+
+Every class of kernels is the union of series (operator, direction, position of the kernel in its call,
+what it reads and writes an element). A class is fitted by time = fixed + bytes / bandwidth, or, where
+the kernel is bound by instruction issue, time = fixed + elements / rate; relative errors count. The
+result, with the mean error of the fit, replaces the lines between the marks in the file.
+"""
+import csv
+import gzip
+import os
+import re
+import sys
+
+import numpy
+
+SM_COUNT = 132
+
+
+def parameters(row):
+    return {k: v for k, v in (p.split("=", 1) for p in row["parameters"].split() if "=" in p)}
+
+
+def number(row, key):
+    return float(parameters(row)[key])
+
+
+def total(row):
+    return float(row["elements"])
+
+
+def query(row):
+    return number(row, "length") * number(row, "batch") * number(row, "heads") * number(row, "head_size")
+
+
+def key(row):
+    return number(row, "length") * number(row, "batch") * number(row, "kv_heads") * number(row, "head_size")
+
+
+def vocabulary(row):
+    return number(row, "tokens") * number(row, "vocabulary")
+
+
+def hidden(row):
+    return number(row, "tokens") * number(row, "hidden")
+
+
+# class: (bound, [(op, direction, index, elements, bytes an element or None for the dtype's, kernels)])
+# `bytes` are what strategies/ counts for the kernel: reads and writes of its operands.
+CLASSES = {
+    "vectorized": ("bytes", [("add", "forward", 0, total, 3), ("mul", "forward", 0, total, 3), ("cast_to_bf16", "forward", 0, total, "cast"), ("scale_into", "forward", 0, total, 2)]),
+    "copy": ("bytes", [("copy", "forward", 0, total, 2)]),
+    "fill": ("bytes", [("fill", "forward", 0, total, 1)]),
+    "cast": ("bytes", [("cast_to_fp32", "forward", 0, total, "cast")]),
+    "mixed_add": ("bytes", [("mixed_add", "forward", 0, total, "mixed")]),
+    "gelu": ("bytes", [("gelu", "forward", 0, total, 2)]),
+    "gelu_backward": ("bytes", [("gelu", "backward", 0, total, 3)]),
+    "strided": ("elements", [("qkv_split_rotary", "forward", i, lambda r, f=f, s=s: f(r) * s, 2) for i, f, s in ((1, query, 0.5), (3, query, 1), (6, key, 0.5), (8, key, 1))]
+                + [("qkv_split_rotary", "backward", i, lambda r, f=f, s=s: f(r) * s, 2) for i, f, s in ((9, query, 1), (11, query, 0.5), (12, query, 0.5), (14, query, 0.5), (16, query, 1), (19, query, 1))]
+                + [("transpose", "forward", 0, total, 2)]),
+    "strided_gather": ("elements", [("qkv_split_rotary", "forward", i, f, 2) for i, f in ((0, query), (4, query), (5, key), (9, key))]
+                       + [("qkv_split_rotary", "backward", 17, query, 2)]),
+    "strided_chunk": ("elements", [("gated_silu", "forward", 0, total, 2), ("gated_silu", "forward", 1, total, 2), ("gated_silu", "backward", 1, total, 2), ("gated_silu", "backward", 2, total, 2)]),
+    "cat_strided": ("elements", [("qkv_split_rotary", "forward", 2, query, 2), ("qkv_split_rotary", "forward", 7, key, 2)]),
+    "cat": ("bytes", [("gated_silu", "backward", 3, lambda r: 2 * total(r), 2), ("qkv_split", "backward", 0, total, 2)]),
+    "norm": ("bytes", [("rms_norm", "forward", 0, hidden, 2), ("layer_norm", "forward", 0, hidden, 2)]),
+    "norm_backward": ("bytes", [("rms_norm", "backward", 0, hidden, 3), ("layer_norm", "backward", 0, hidden, 3)]),
+    "norm_weight_backward": ("columns", [("rms_norm", "backward", 1, hidden, 2), ("layer_norm", "backward", 1, hidden, 2)]),
+    "reduction": ("bytes", [("bias_gradient", "backward", 1, lambda r: number(r, "tokens") * number(r, "width"), 1)]),
+    "softmax": ("bytes", [("cross_entropy", "forward", "cunn_SoftMaxForward", vocabulary, 8)]),
+    "softmax_backward": ("bytes", [("cross_entropy", "backward", "cunn_SoftMaxBackward", vocabulary, 12)]),
+    "nll": ("fixed", [("cross_entropy", "forward", "nll_loss_forward", vocabulary, 0), ("cross_entropy", "backward", "nll_loss_backward", vocabulary, 0)]),
+    "memset": ("fixed", [("bias_gradient", "backward", 0, total, 0)]),
+    "embedding": ("bytes", [("embedding", "forward", 0, total, 2)]),
+    "embedding_backward": ("call", [("embedding", "backward", None, total, 4)]),
+    "copy_out": ("bytes", [("fsdp_unpack", "forward", 1, total, 2)]),
+    "chunk_cat": ("bytes", [("fsdp_reduce_pack", "backward", 1, total, "cast")]),
+    "adamw": ("call", [("adamw", "step", None, total, 7)]),
+}
+
+
+def element_bytes(row, spec):
+    width = 4 if row["dtype"] in ("fp32", "tf32") else 2
+    if spec == "cast":
+        return 6
+    if spec == "mixed":
+        return 10
+    if row["op"] == "cross_entropy":
+        return spec
+    return spec * width
+
+
+def load(folder):
+    path = os.path.join(folder, "kernels.csv")
+    opener = open if os.path.exists(path) else gzip.open
+    with opener(path if opener is open else path + ".gz", "rt") as f:
+        return list(csv.DictReader(f))
+
+
+def whole_calls(rows):
+    """Calls of several kernels as one row: the sum of their times, without fills."""
+    calls = {}
+    for r in rows:
+        if "Fill" in r["kernel"]:
+            continue
+        name = (r["op"], r["direction"], r["dtype"], r["cache"], r["parameters"])
+        calls.setdefault(name, dict(r, median_us=0.0))
+        calls[name]["median_us"] = float(calls[name]["median_us"]) + float(r["median_us"])
+    return calls.values()
+
+
+def samples(rows, kind, series):
+    out = []
+    for op, direction, index, elements, size in series:
+        chosen = [r for r in rows if r["op"] == op and r["direction"] == direction]
+        if kind == "call":
+            chosen = whole_calls(chosen)
+        elif isinstance(index, str):
+            chosen = [r for r in chosen if index in r["kernel"]]
+        else:
+            # A tensor past 2^31 bytes is split over two kernels: leave those calls out.
+            counts = [int(r["kernels"]) for r in chosen]
+            usual = max(set(counts), key=counts.count) if counts else 0
+            chosen = [r for r in chosen if int(r["index"]) == index and int(r["kernels"]) == usual]
+        for r in chosen:
+            n = elements(r)
+            out.append((n, n * element_bytes(r, size), float(r["median_us"]) * 1e-6, r))
+    return out
+
+
+def fit(kind, data):
+    n = numpy.array([d[0] for d in data])
+    moved = numpy.array([d[1] for d in data])
+    t = numpy.array([d[2] for d in data])
+    if kind == "fixed":
+        value = float(numpy.median(t))
+        return {"fixed": value}, numpy.abs(value / t - 1)
+    x = n if kind == "elements" else moved
+    if kind == "columns":  # one block of 32 columns a multiprocessor: few columns leave some idle
+        blocks = numpy.array([number(d[3], "hidden") / 32 for d in data])
+        x = n * numpy.maximum(1, SM_COUNT / blocks)
+    # Relative least squares, then again without the worst tenth, whose launches were disturbed.
+    keep = numpy.ones(len(t), bool)
+    for _ in range(2):
+        a = numpy.stack([1 / t[keep], x[keep] / t[keep]], 1)
+        solution = numpy.linalg.lstsq(a, numpy.ones(keep.sum()), rcond=None)[0]
+        if solution[0] < 0:
+            solution = numpy.array([0.0, float(numpy.median(t[keep] / x[keep]))])
+        errors = numpy.abs((solution[0] + solution[1] * x) / t - 1)
+        keep = errors <= numpy.quantile(errors, 0.9)
+    rate = "elements_per_second" if kind in ("elements", "columns") else "bandwidth"
+    return {"fixed": float(solution[0]), rate: 1 / float(solution[1])}, errors
+
+
+def line(name, kind, rows, bandwidth):
+    _, series = CLASSES[name]
+    data = samples(rows, kind, series)
+    if len(data) < 3:
+        raise SystemExit(f"fit_kernels: no measurements of class {name}")
+    result, errors = fit(kind, data)
+    fields = []
+    if "bandwidth" in result:
+        fields.append(f"bandwidth_efficiency: {result['bandwidth'] / bandwidth:.3f}")
+    if "elements_per_second" in result:
+        fields.append(f"elements_per_second: {result['elements_per_second']:.3e}")
+    fields.append(f"fixed: {1e6 * result['fixed']:.2f} us")
+    return f"  {name}: {{{', '.join(fields)}}}  # {len(data)} kernels, mean error {100 * errors.mean():.1f} %\n"
+
+
+def main():
+    if len(sys.argv) != 3:
+        raise SystemExit(__doc__)
+    folder, path = sys.argv[1:]
+    rows = load(folder)
+    text = open(path).read()
+    bandwidth = float(re.search(r"memory_bandwidth: ([0-9.]+) GB/s", text).group(1)) * 1e9
+    lines = [line(name, kind, rows, bandwidth) for name, (kind, _) in CLASSES.items()]
+    begin, end = "  # fit_kernels begin\n", "  # fit_kernels end\n"
+    head, rest = text.split(begin)
+    tail = rest.split(end)[1]
+    open(path, "w").write(head + begin + "".join(lines) + end + tail)
+    sys.stdout.write("".join(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+#include <algorithm>
+
+#include "strategies/segments/attention.hpp"
+#include "strategies/segments/builder.hpp"
+
+namespace rehearse {
+
+void SegmentBuilder::cast_parameters(const Op& op) {
+  if (!options_.autocast || op.kind != OpKind::kLinear) return;
+  for (TensorId p : op.parameters) {
+    TrafficBase base;
+    base.parameters = graph_.tensor(p).bytes();
+    allocate(MemoryScope::kFrame, cast_slot(p),
+             Bytes(base.parameters.value / 2), MemoryCategory::kActivations);
+    kernels(template_kernels(context_, context_.runtime.cast_parameter, base), op,
+            context_.runtime.cast_parameter.host);
+  }
+}
+
+void SegmentBuilder::forward_communication(const Op& op) {
+  const bool sp = options_.sequence_parallel;
+  const Bytes in = graph_.tensor(op.inputs.empty() ? op.outputs[0] : op.inputs[0]).bytes();
+  if (op.kind == OpKind::kGather && sp)
+    collective(CollectiveOp::kAllGather, graph_.tensor(op.outputs[0]).bytes(), op);
+  if (op.kind == OpKind::kScatter && (!role_.first || options_.vocabulary_parallel))
+    collective(sp ? CollectiveOp::kReduceScatter : CollectiveOp::kAllReduce, in, op);
+  if (op.kind == OpKind::kSequenceToHeads || op.kind == OpKind::kHeadsToSequence)
+    collective(CollectiveOp::kAllToAll, max(in, graph_.tensor(op.outputs[0]).bytes()), op,
+               GroupKind::kContext);
+  if (op.kind == OpKind::kGatherKeys)
+    collective(CollectiveOp::kAllGather, graph_.tensor(op.outputs[0]).bytes(), op,
+               GroupKind::kContext);
+  if (op.kind == OpKind::kCrossEntropy && options_.vocabulary_parallel) {
+    const Tensor& logits = graph_.tensor(op.inputs[0]);
+    const Bytes row(4 * logits.elements() / logits.dims.back().size);
+    for (int i = 0; i < 3; ++i) collective(CollectiveOp::kAllReduce, row, op);
+  }
+}
+
+void SegmentBuilder::forward_kernels_of(const Op& op) {
+  if (op.ring > 1)
+    for (Bytes b : ring_messages(graph_, op, AttentionDirection::kForward))
+      beside(CollectiveOp::kSendRecv, b, GroupKind::kContext);
+  kernels(forward_kernels(context_, graph_, op), op, context_.runtime.of(op.kind).forward.host);
+  forward_communication(op);
+}
+
+// `run`: the run of fused operators that the operator belongs to; its last operator runs the kernel.
+void SegmentBuilder::forward_operator(const Op& op, const std::set<TensorId>& keep,
+                                      const FusedRun* run) {
+  cast_parameters(op);
+  const bool loss = role_.last && op.kind == OpKind::kCrossEntropy;
+  for (TensorId t : op.outputs) {
+    if (graph_.tensor(t).view_of != kNoTensor || (loss && t == graph_.output)) continue;
+    if (run && run->inside.contains(t)) continue;
+    const bool stays = keep.contains(t) || t == root(graph_.output);
+    allocate(MemoryScope::kFrame, slot(t), graph_.tensor(t).bytes(),
+             stays ? MemoryCategory::kActivations : MemoryCategory::kTemporary);
+  }
+  const PassTemplate& pass = context_.runtime.of(op.kind).forward;
+  if (run) {
+    if (&op == &graph_.ops[run->end - 1])
+      kernels({fused_kernel(context_, graph_, *run)}, op, pass.host);
+    return;
+  }
+  Bytes temporary = temporary_bytes(pass, traffic_base(graph_, op));
+  // Keys and values of the hop that is computed and of the next.
+  if (op.ring > 1)
+    temporary += Bytes(2 * ring_messages(graph_, op, AttentionDirection::kForward).front().value);
+  const std::int32_t scratch = next_slot_;
+  if (temporary.value > 0)
+    allocate(MemoryScope::kFrame, scratch, temporary, MemoryCategory::kTemporary);
+  forward_kernels_of(op);
+  if (temporary.value > 0) release(MemoryScope::kFrame, scratch);
+}
+
+void SegmentBuilder::forward(const std::set<TensorId>& keep, std::size_t end, Activity activity) {
+  activity_ = activity;
+  pending_host_ += context_.runtime.host_per_module;
+  const std::vector<FusedRun> runs = fused_runs(context_.runtime, graph_, keep, end);
+  const auto run_of = [&](std::size_t i) -> const FusedRun* {
+    for (const FusedRun& r : runs)
+      if (i >= r.begin && i < r.end) return &r;
+    return nullptr;
+  };
+  std::map<TensorId, std::size_t> last_use;
+  for (std::size_t i = 0; i < end; ++i) {
+    const FusedRun* run = run_of(i);
+    for (const auto* list : {&graph_.ops[i].inputs, &graph_.ops[i].outputs})
+      for (TensorId t : *list)
+        if (!run || !run->inside.contains(root(t))) last_use[root(t)] = run ? run->end - 1 : i;
+  }
+  for (std::size_t i = 0; i < end; ++i) {
+    forward_operator(graph_.ops[i], keep, run_of(i));
+    for (const auto& [r, at] : last_use) {
+      const bool loss = role_.last && r == root(graph_.output);
+      const bool outside = graph_.tensor(r).kind == TensorKind::kInput;
+      const bool again = activity == Activity::kRecompute;
+      if (at != i || loss || keep.contains(r) || (outside && !is_input_root(r))) continue;
+      if ((r == root(graph_.output) && !again) || (is_input_root(r) && (again || role_.first)))
+        continue;
+      release_root(r);
+    }
+  }
+}
+
+}  // namespace rehearse

@@ -1,0 +1,118 @@
+#include <catch2/catch.hpp>
+#include <string>
+
+#include "hardware/gpu.hpp"
+#include "sim/config/catalog.hpp"
+
+using namespace rehearse;
+
+namespace {
+
+Gpu shipped(const char* name) { return read_gpu(resolve("gpus", Value::scalar(name))); }
+
+GemmWork product(std::int64_t m, std::int64_t n, std::int64_t k) {
+  GemmWork w;
+  w.m = m;
+  w.n = n;
+  w.k = k;
+  return w;
+}
+
+double burst(const Gpu& gpu, const GemmWork& w) {
+  return kernel_time(gpu, w, Clocks::kBurst).value;
+}
+
+}  // namespace
+
+TEST_CASE("products of training are priced at a plausible share of the peak") {
+  // Sizes off the measured grid and beyond it: vocabularies, gated blocks, long sequences.
+  struct Shape {
+    std::int64_t m, n, k;
+  };
+  for (const char* name : {"a100-sxm", "h100-sxm", "h200-sxm", "b200-sxm", "b300-sxm", "gb300"}) {
+    const Gpu gpu = shipped(name);
+    for (const Shape& s :
+         {Shape{8192, 50304, 1600}, Shape{8192, 128256, 4096}, Shape{16384, 11008, 4096},
+          Shape{8192, 28672, 8192}, Shape{262144, 14336, 4096}, Shape{4096, 4096, 262144}}) {
+      INFO(name << " " << s.m << " " << s.n << " " << s.k);
+      const KernelPrice p = price_kernel(gpu, product(s.m, s.n, s.k), Clocks::kBurst);
+      CHECK(p.efficiency > 0.5);
+      CHECK(p.efficiency < 1.0);
+      CHECK(p.bound == Bound::kCompute);
+    }
+  }
+}
+
+TEST_CASE("no product beats the roofline by more than the caches explain") {
+  // Measured operands of small products stay in L2, so only large ones are held to it.
+  const Gpu gpu = shipped("h200-sxm");
+  for (std::int64_t m = 64; m <= 65536; m *= 2) {
+    for (std::int64_t n = 1024; n <= 65536; n *= 4) {
+      for (std::int64_t k = 4096; k <= 65536; k *= 4) {
+        const GemmWork w = product(m, n, k);
+        CHECK(burst(gpu, w) > 0.95 * flops(w).value / 989.4e12);
+      }
+    }
+  }
+}
+
+TEST_CASE("beyond the grid time grows in proportion") {
+  const Gpu gpu = shipped("h200-sxm");
+  CHECK(burst(gpu, product(262144, 8192, 8192)) / burst(gpu, product(131072, 8192, 8192)) ==
+        Approx(2).epsilon(0.01));
+  CHECK(burst(gpu, product(8192, 8192, 262144)) / burst(gpu, product(8192, 8192, 131072)) ==
+        Approx(2).epsilon(0.01));
+}
+
+TEST_CASE("a batch of small products takes about the time of one tall product") {
+  const Gpu gpu = shipped("a100-sxm");
+  GemmWork w = product(512, 512, 128);
+  w.batch = 64;
+  const double tall = burst(gpu, product(512 * 64, 512, 128));
+  CHECK(burst(gpu, w) > 0.9 * tall);
+  CHECK(burst(gpu, w) < 1.5 * tall);
+}
+
+TEST_CASE("rows that are not whole vectors are slower") {
+  const Gpu gpu = shipped("h200-sxm");
+  const double aligned = burst(gpu, product(8192, 4096, 4096));
+  CHECK(burst(gpu, product(8192, 4096, 4095)) > 1.2 * aligned);
+  CHECK(burst(gpu, product(8192, 50257, 4096)) > burst(gpu, product(8192, 50304, 4096)));
+  // m is the number of rows: its alignment is no matter, except where rows run along it.
+  CHECK(burst(gpu, product(8191, 4096, 4096)) < 1.1 * aligned);
+  GemmWork wgrad = product(8191, 4096, 4096);
+  wgrad.layout = GemmLayout::kWgrad;
+  CHECK(burst(gpu, wgrad) > 1.2 * aligned);
+}
+
+TEST_CASE("fp16 is priced as bf16, and fp8 faster") {
+  const Gpu gpu = shipped("h200-sxm");
+  GemmWork w = product(8192, 8192, 8192);
+  const double bf16 = burst(gpu, w);
+  w.dtype = w.out = DType::kFp16;
+  CHECK(burst(gpu, w) == bf16);
+  w.dtype = DType::kFp8;
+  CHECK(burst(gpu, w) < 0.65 * bf16);
+}
+
+TEST_CASE("a layout's factor multiplies time") {
+  const Gpu plain = shipped("a100-sxm");
+  const Gpu slow = read_gpu(resolve(
+      "gpus",
+      parse_text("{name: a100-sxm, efficiency: {gemm: {layout_time: {wgrad: 1.25}}}}", "")));
+  GemmWork w = product(4096, 4096, 8192);
+  CHECK(burst(slow, w) == burst(plain, w));
+  w.layout = GemmLayout::kWgrad;
+  CHECK(burst(slow, w) == Approx(1.25 * burst(plain, w)).epsilon(1e-12));
+}
+
+TEST_CASE("a missing table is a user's mistake that names the file") {
+  const Value tree = parse_text(
+      "architecture: test\nsm_count: 10\nboost_clock_mhz: 1000\npeak: {bf16: 100 TFLOP/s}\n"
+      "memory: 10 GB\nmemory_bandwidth: 1000 GB/s\n"
+      "efficiency: {gemm: {bf16: {table: none.bin}}}\n",
+      "/nowhere/gpu.yaml");
+  const Gpu gpu = read_gpu(tree);  // not read before it is needed
+  CHECK_THROWS_WITH(burst(gpu, product(8, 8, 8)),
+                    Catch::Contains("gpu.yaml:7") && Catch::Contains("/nowhere/none.bin"));
+}

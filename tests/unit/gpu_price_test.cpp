@@ -1,0 +1,128 @@
+#include <catch2/catch.hpp>
+#include <stdexcept>
+#include <string>
+
+#include "hardware/gpu.hpp"
+#include "sim/config/catalog.hpp"
+
+using namespace rehearse;
+
+namespace {
+
+Gpu shipped(const char* name) { return read_gpu(resolve("gpus", Value::scalar(name))); }
+
+Gpu simple_gpu() {
+  return read_gpu(parse_text(
+      "architecture: test\nsm_count: 10\nboost_clock_mhz: 1000\npeak: {bf16: 100 TFLOP/s}\n"
+      "memory: 10 GB\nmemory_bandwidth: 1000 GB/s\nefficiency: {sustained_clock: 0.8}\n"
+      "kernels: {copy: {bandwidth_efficiency: 0.5, elements_per_second: 1e9, fixed: 3 us}}\n",
+      "gpu.yaml"));
+}
+
+AttentionWork attention(std::int64_t length) {
+  AttentionWork w;
+  w.batch = 4;
+  w.heads = 32;
+  w.kv_heads = 8;
+  w.length = w.kv_length = length;
+  w.head_size = 128;
+  return w;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "a memory-bound kernel takes its bytes at the class's share of bandwidth, plus its fixed "
+    "cost") {
+  // 2 MB at 0.5 of 1 TB/s = 4 us, + 3 us.
+  const MemoryWork work{"copy", Bytes(1'000'000), Bytes(1'000'000), 10};
+  CHECK(kernel_time(simple_gpu(), work, Clocks::kBurst).value == Approx(7e-6));
+  CHECK(price_kernel(simple_gpu(), work, Clocks::kBurst).bound == Bound::kMemory);
+}
+
+TEST_CASE("instruction issue bounds a kernel of many elements") {
+  // 50,000 elements at 1e9 a second = 50 us, + 3 us.
+  const MemoryWork work{"copy", Bytes(100'000), Bytes(100'000), 50'000};
+  CHECK(kernel_time(simple_gpu(), work, Clocks::kBurst).value == Approx(53e-6));
+  CHECK(price_kernel(simple_gpu(), work, Clocks::kBurst).bound == Bound::kIssue);
+}
+
+TEST_CASE("a tiny kernel is bound by its fixed cost") {
+  const MemoryWork work{"copy", Bytes(8), Bytes(8), 2};
+  CHECK(price_kernel(simple_gpu(), work, Clocks::kBurst).bound == Bound::kFixed);
+}
+
+TEST_CASE("an unknown kernel class is a bug") {
+  const MemoryWork work{"no-such-class", Bytes(8), Bytes(8), 2};
+  CHECK_THROWS_AS(kernel_time(simple_gpu(), work, Clocks::kBurst), std::logic_error);
+}
+
+TEST_CASE("sustained clocks stretch what compute bounds, not what memory bounds") {
+  GemmWork big;
+  big.m = big.n = big.k = 4096;
+  const Gpu gpu = simple_gpu();
+  CHECK(ratio(kernel_time(gpu, big, Clocks::kSustained), kernel_time(gpu, big, Clocks::kBurst)) ==
+        Approx(1 / 0.8));
+  GemmWork thin = big;
+  thin.m = 1;
+  CHECK(kernel_time(gpu, thin, Clocks::kSustained) == kernel_time(gpu, thin, Clocks::kBurst));
+}
+
+TEST_CASE("a price tells FLOPs, bytes, efficiency and where it was measured") {
+  GemmWork w;
+  w.m = w.n = w.k = 4096;
+  const KernelPrice p = price_kernel(shipped("h200-sxm"), w, Clocks::kBurst);
+  CHECK(p.flops.value == 2.0 * 4096 * 4096 * 4096);
+  CHECK(p.bytes == Bytes(3LL * 2 * 4096 * 4096));
+  CHECK(p.bound == Bound::kCompute);
+  CHECK(p.efficiency > 0.6);
+  CHECK(p.efficiency < 1.0);
+  CHECK(p.efficiency == Approx(p.flops.value / p.time.value / 989.4e12));
+  CHECK_THAT(p.source, Catch::Contains("silicon/h200_sxm") && Catch::Contains("AIConfigurator"));
+}
+
+TEST_CASE("what was measured on another GPU or type says so") {
+  GemmWork w;
+  w.m = w.n = w.k = 4096;
+  CHECK_THAT(price_kernel(shipped("rtx-4090"), w, Clocks::kBurst).source,
+             Catch::StartsWith("transferred from l40s: silicon/l40s"));
+  w.dtype = w.out = DType::kTf32;
+  CHECK_THAT(price_kernel(shipped("h200-sxm"), w, Clocks::kBurst).source,
+             Catch::StartsWith("transferred from bf16: silicon/h200_sxm"));
+  CHECK_THAT(price_kernel(shipped("l40s"), attention(2048), Clocks::kBurst).source,
+             Catch::StartsWith("transferred from a100-sxm"));
+}
+
+TEST_CASE("a causal mask halves the pairs and ends at the last query and key") {
+  AttentionWork w = attention(1024);
+  CHECK(attention_pairs(w) == 1024.0 * 1024 / 2);
+  w.causal = false;
+  CHECK(attention_pairs(w) == 1024.0 * 1024);
+  // 256 queries after 768 keys that all of them see: 256 x 768 + 256^2 / 2.
+  w.causal = true;
+  w.length = 256;
+  CHECK(attention_pairs(w) == 256.0 * 768 + 256.0 * 256 / 2);
+}
+
+TEST_CASE("attention without a causal mask does twice the FLOPs at the same efficiency") {
+  const Gpu gpu = shipped("h100-sxm");
+  AttentionWork w = attention(65536);
+  const double causal = kernel_time(gpu, w, Clocks::kBurst).value;
+  w.causal = false;
+  CHECK(kernel_time(gpu, w, Clocks::kBurst).value / causal == Approx(2).epsilon(0.03));
+}
+
+TEST_CASE("backward attention does 2.5 times the FLOPs at the backward efficiency") {
+  const Gpu gpu = shipped("h100-sxm");
+  AttentionWork w = attention(65536);
+  const double forward = kernel_time(gpu, w, Clocks::kBurst).value;
+  w.direction = AttentionDirection::kBackward;
+  CHECK(kernel_time(gpu, w, Clocks::kBurst).value / forward == Approx(2.5 / 0.75).epsilon(0.03));
+}
+
+TEST_CASE("attention longer than measured grows with the square of its length") {
+  const Gpu gpu = shipped("h100-sxm");
+  const double at_64k = kernel_time(gpu, attention(65536), Clocks::kBurst).value;
+  const double at_128k = kernel_time(gpu, attention(131072), Clocks::kBurst).value;
+  CHECK(at_128k / at_64k == Approx(4).epsilon(0.02));
+}
