@@ -5,8 +5,11 @@
 namespace rehearse {
 
 void StepWriter::emit(StepWork work) {
-  rank_.steps.push_back({std::move(work), pending_host_, micro_batch_, chunk_});
-  pending_host_ = Seconds(0);
+  // Host time is spent where something is issued: bookkeeping in between costs none of its own.
+  const bool issues = !std::holds_alternative<Record>(work) && !std::holds_alternative<Wait>(work) &&
+                      !std::holds_alternative<Memory>(work) && !std::holds_alternative<HostWait>(work);
+  rank_.steps.push_back({std::move(work), issues ? pending_host_ : Seconds(0), micro_batch_, chunk_});
+  if (issues) pending_host_ = Seconds(0);
 }
 
 void StepWriter::segment(SegmentId id, int position) { emit(RunSegment{id, frame(position)}); }

@@ -126,17 +126,18 @@ class FullySharded final : public DataParallel {
     }
     w.kernel(StreamKind::kCopy, Activity::kCollective, "multi_tensor_apply_kernel (copy-in)",
              {"copy", own, own, share(groups_.at(g))});
-    w.order(StreamKind::kCopy, StreamKind::kGather);
-    if (copied_out_ >= 0) w.wait(StreamKind::kGather, copied_out_);
-    w.collective(StreamKind::kGather, CollectiveOp::kAllGather, GroupKind::kData, bytes,
+    w.order(StreamKind::kCopy, StreamKind::kData);
+    if (copied_out_ >= 0) w.wait(StreamKind::kData, copied_out_);
+    w.collective(StreamKind::kData, CollectiveOp::kAllGather, GroupKind::kData, bytes,
                  "parameters");
-    gathered_[g] = w.record(StreamKind::kGather);
+    gathered_[g] = w.record(StreamKind::kData);
   }
 
   void use(StepWriter& w, const Unit& u) {
     const int g = group_of(u);
     const bool there = gathered_.contains(g) && gathered_[g] < 0;
     if (there) return;
+    w.host(c_.runtime.host_per_unshard);
     gather(w, g);
     w.wait(StreamKind::kCompute, gathered_[g]);
     const Bytes bytes = gathered_bytes(g);

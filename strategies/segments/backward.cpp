@@ -80,7 +80,7 @@ void SegmentBuilder::backward_communication(const Op& op) {
 }
 
 void SegmentBuilder::input_gradients(const Op& op) {
-  const PassTemplate& pass = context_.runtime.of(op.kind).backward;
+  const PassTemplate& pass = template_of(context_.runtime, graph_, op).backward;
   Bytes temporary = temporary_bytes(pass, traffic_base(graph_, op));
   if (op.ring > 1) {
     const auto messages = ring_messages(graph_, op, AttentionDirection::kBackward);
@@ -262,6 +262,7 @@ void SegmentBuilder::count_saved(Part part) {
 void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {
   activity_ = Activity::kBackward;
   pending_host_ += context_.runtime.host_per_module;
+  if (part != Part::kAll) pending_host_ += context_.runtime.host_per_split_backward;
   count_saved(part);
   const bool starts = part != Part::kWeights;
   if (starts && !role_.last)
@@ -301,7 +302,8 @@ void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {
       for (TensorId t : again) release(MemoryScope::kFrame, slot(t));
       again.clear();
     }
-    if (starts && last) drop_gradient(gradient_root(op.outputs[0]));
+    if (starts && last)
+      for (TensorId out : op.outputs) drop_gradient(gradient_root(out));
     if (part == Part::kWeights) release(MemoryScope::kFrame, deferred_slot(step.forward));
     if ((last || part == Part::kWeights) && !later && !in_place) release_saved(index);
     if (pieces && (weights || (!product && !op.parameters.empty()))) cut(op.parameters);

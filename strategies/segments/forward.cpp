@@ -41,7 +41,7 @@ void SegmentBuilder::forward_kernels_of(const Op& op) {
   if (op.ring > 1)
     for (Bytes b : ring_messages(graph_, op, AttentionDirection::kForward))
       beside(CollectiveOp::kSendRecv, b, GroupKind::kContext);
-  kernels(forward_kernels(context_, graph_, op), op, context_.runtime.of(op.kind).forward.host);
+  kernels(forward_kernels(context_, graph_, op), op, template_of(context_.runtime, graph_, op).forward.host);
   forward_communication(op);
 }
 
@@ -57,7 +57,7 @@ void SegmentBuilder::forward_operator(const Op& op, const std::set<TensorId>& ke
     allocate(MemoryScope::kFrame, slot(t), graph_.tensor(t).bytes(),
              stays ? MemoryCategory::kActivations : MemoryCategory::kTemporary);
   }
-  const PassTemplate& pass = context_.runtime.of(op.kind).forward;
+  const PassTemplate& pass = template_of(context_.runtime, graph_, op).forward;
   if (run) {
     if (&op == &graph_.ops[run->end - 1])
       kernels({fused_kernel(context_, graph_, *run)}, op, pass.host);
@@ -102,6 +102,8 @@ void SegmentBuilder::forward(const std::set<TensorId>& keep, std::size_t end, Ac
       release_root(r);
     }
   }
+  // An operator that saves only what it reads has made its casts when recomputation stops there.
+  if (end < graph_.ops.size() && !backward_.saved[end].empty()) cast_parameters(graph_.ops[end]);
 }
 
 }  // namespace rehearse

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -164,31 +166,36 @@ inline std::int64_t wire_bytes_of(const Simulation& s, const std::string& group)
   return out;
 }
 
-// The most bytes of activations that a rank holds between two things that its host does: after a
-// forward everything that is kept for backward, and nothing that lives inside an operator alone.
-inline std::int64_t live_activations(const Program& program, const RankProgram& rank) {
-  std::int64_t now = 0, most = 0;
+// Bytes by MemoryCategory that a rank has allocated during a step, without what it holds for the
+// whole run, after each thing that its host does: `seen(step, before, after)`.
+using Live = std::array<std::int64_t, kMemoryCategories>;
+
+template <typename Seen>
+void replay_memory(const Program& program, const RankProgram& rank, Seen seen) {
+  Live live{};
   const auto apply = [&](const MemoryChange& c) {
-    if (c.category == MemoryCategory::kActivations) now += c.allocate ? c.bytes.value : -c.bytes.value;
+    live[static_cast<std::size_t>(c.category)] += c.allocate ? c.bytes.value : -c.bytes.value;
   };
   for (const Step& s : rank.steps) {
+    const Live before = live;
     if (const auto* run = std::get_if<RunSegment>(&s.work)) {
       for (const Instr& i : program.segments[run->segment].instrs)
         if (const auto* c = std::get_if<MemoryChange>(&i.what)) apply(*c);
     } else if (const auto* m = std::get_if<Memory>(&s.work)) {
       apply(m->change);
     }
-    most = std::max(most, now);
+    seen(s, before, live);
   }
-  return most;
 }
 
+// The most bytes of activations between two things that a rank's host does: after a forward,
+// everything that is kept for backward, and nothing that lives inside an operator alone.
 inline std::int64_t live_activations(const Simulation& s, std::size_t rank) {
-  return live_activations(s.program, s.program.ranks.at(rank));
-}
-
-inline std::int64_t at_peak(const Simulation& s, std::size_t stage, MemoryCategory category) {
-  return s.report.stages.at(stage).at_peak[static_cast<std::size_t>(category)].value;
+  std::int64_t most = 0;
+  replay_memory(s.program, s.program.ranks.at(rank), [&](const Step&, const Live&, const Live& now) {
+    most = std::max(most, now[static_cast<std::size_t>(MemoryCategory::kActivations)]);
+  });
+  return most;
 }
 
 }  // namespace rehearse::test

@@ -47,6 +47,9 @@ const char* schedule_of(const std::string& name) {
   return "1f1b";
 }
 
+// Context parallelism over the ranks that the row calls data-parallel; `seq` is one rank's part.
+bool ulysses(const Json& row) { return row.at("plan").value("cp", false); }
+
 Json plan_of(const Json& row) {
   const Json& p = row.at("plan");
   const std::string kind = p.at("kind");
@@ -64,6 +67,11 @@ Json plan_of(const Json& row) {
   } else if (kind == "fsdp" || kind == "zero1" || kind == "zero2") {
     out["zero_stage"] = kind == "zero1" ? 1 : kind == "zero2" ? 2 : 3;
   }
+  if (ulysses(row)) {
+    out["data_parallel"] = 1;
+    out["context_parallel"] = p.value("dp", 1);
+    out["context_parallel_method"] = "ulysses";
+  }
   if (p.contains("bucket_mb"))
     out["bucket_size"] = fmt::format("{} MiB", p.at("bucket_mb").get<int>());
   return out;
@@ -72,31 +80,31 @@ Json plan_of(const Json& row) {
 std::string precision_of(const Json& row) {
   const std::string kind = row.at("plan").at("kind"), given = row.value("precision", "bf16");
   if (kind == "fsdp" || kind == "zero2") return given == "bf16pure" ? "bf16" : "fsdp-mixed";
-  return given == "amp" ? "amp" : "bf16";
+  return given == "bf16pure" ? "bf16" : given;
 }
 
 // What a row asks for that training of dense models under the plans of this version is not.
 std::string beyond(const Json& row) {
   if (row.at("model").contains("experts")) return "experts are not simulated";
-  if (row.at("plan").value("cp", false)) return "this row's context parallelism is not simulated";
   if (row.contains("lora")) return "LoRA is not simulated";
-  if (row.value("compile", false)) return "compiled blocks are not simulated";
   return "";
 }
 
 Json scenario_of(const Json& row) {
   const std::int64_t micro = row.at("micro_batch"), dp = row.at("plan").value("dp", 1);
   const int world = row.value("world", 1);
+  const std::int64_t parts = ulysses(row) ? dp : 1, sequences = ulysses(row) ? 1 : dp;
   return {{"name", row.at("name")},
           {"model", model_of(row)},
           {"cluster", fmt::format("h200-{}", world)},
           {"training",
-           {{"sequence_length", row.at("seq")},
+           {{"sequence_length", row.at("seq").get<std::int64_t>() * parts},
             {"micro_batch_size", micro},
-            {"global_batch_size", micro * row.at("num_micro").get<std::int64_t>() * dp},
+            {"global_batch_size", micro * row.at("num_micro").get<std::int64_t>() * sequences},
             {"precision", precision_of(row)},
             {"recompute", row.value("recompute", "none")}}},
-          {"plan", plan_of(row)}};
+          {"plan", plan_of(row)},
+          {"runtime", row.value("compile", false) ? "pytorch-compile" : "pytorch-eager"}};
 }
 
 template <class T>
