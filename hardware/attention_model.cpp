@@ -12,24 +12,61 @@ namespace rehearse {
 namespace {
 
 std::shared_ptr<const AttentionModel> donated(const std::string& name, const Mark& mark) {
-  const Gpu donor = read_gpu(resolve("gpus", Value::scalar(name, mark)));
-  if (donor.attention == nullptr) return nullptr;
-  auto model = std::make_shared<AttentionModel>(*donor.attention);
-  model->source = "transferred from " + name + ": " + model->source;
-  return model;
+  return read_gpu(resolve("gpus", Value::scalar(name, mark))).attention;
 }
 
-void read_own_table(Reader& reader, AttentionModel& model) {
+void mark_transferred(AttentionEntry& entry, const std::string& from) {
+  entry.source = "transferred from " + from + ": " + entry.source;
+}
+
+AttentionEntry read_entry(Reader& reader) {
+  AttentionEntry entry;
   const auto path = reader.required<std::string>("table");
   const Mark& mark = reader.raw("table").mark();
-  model.table = std::make_shared<const AttentionTable>(beside_gpu_file(mark, path), mark);
-  model.source = reader.optional<std::string>("source", path);
+  entry.table = std::make_shared<const AttentionTable>(beside_gpu_file(mark, path), mark);
+  entry.source = reader.optional<std::string>("source", path);
   if (const auto median = reader.maybe<double>("held_out_median_percent")) {
     const auto mean = reader.optional<double>("held_out_mean_percent", 0);
-    model.source += fmt::format(" (held-out error: median {:.1f} %, mean {:.1f} %)", *median, mean);
+    entry.source += fmt::format(" (held-out error: median {:.1f} %, mean {:.1f} %)", *median, mean);
   }
   const std::array notes = {std::string("held_out_kernels")};
   reader.ignore(notes);
+  return entry;
+}
+
+void read_training(Reader reader, AttentionModel& model) {
+  if (const auto name = reader.maybe<std::string>("transfer")) {
+    if (const auto other = donated(*name, reader.raw("transfer").mark())) {
+      model.training_forward = other->training_forward;
+      model.training_backward = other->training_backward;
+      mark_transferred(model.training_forward, *name);
+      mark_transferred(model.training_backward, *name);
+    }
+  }
+  const auto read = [&](const std::string& key, AttentionEntry& entry) {
+    if (!reader.has(key)) return;
+    Reader child = reader.child(key);
+    entry = read_entry(child);
+    child.finish();
+  };
+  read("forward", model.training_forward);
+  read("backward", model.training_backward);
+  reader.finish();
+}
+
+// What prices this work, and whether its FLOPs are to be stretched for the backward pass.
+struct Choice {
+  const AttentionEntry* entry;
+  bool stretched;
+};
+
+Choice choose(const AttentionModel& model, const AttentionWork& work, Clocks clocks) {
+  if (work.direction == AttentionDirection::kBackward) {
+    if (model.training_backward.table) return {&model.training_backward, false};
+    return {&model.forward, true};
+  }
+  const bool training = clocks == Clocks::kSustained && model.training_forward.table;
+  return {training ? &model.training_forward : &model.forward, false};
 }
 
 }  // namespace
@@ -40,9 +77,14 @@ std::shared_ptr<const AttentionModel> read_attention_model(Reader& efficiency) {
   auto model = std::make_shared<AttentionModel>();
   if (const auto name = reader.maybe<std::string>("transfer")) {
     if (const auto other = donated(*name, reader.raw("transfer").mark())) *model = *other;
+    for (AttentionEntry* entry :
+         {&model->forward, &model->training_forward, &model->training_backward}) {
+      mark_transferred(*entry, *name);
+    }
   } else {
-    read_own_table(reader, *model);
+    model->forward = read_entry(reader);
   }
+  read_training(reader.child("training"), *model);
   model->backward_efficiency =
       reader.optional<double>("backward_efficiency", model->backward_efficiency);
   if (!(model->backward_efficiency > 0)) {
@@ -51,29 +93,29 @@ std::shared_ptr<const AttentionModel> read_attention_model(Reader& efficiency) {
   }
   model->backward_source = reader.optional<std::string>("backward_source", model->backward_source);
   reader.finish();
-  return model->table == nullptr ? nullptr : model;
+  return model->forward.table == nullptr ? nullptr : model;
 }
 
-KernelEstimate estimate_attention(const Gpu& gpu, const AttentionWork& work) {
+KernelEstimate estimate_attention(const Gpu& gpu, const AttentionWork& work, Clocks clocks) {
   const FlopsPerSecond peak = gpu.peak_of(work.dtype);
   const Seconds compute = flops(work) / peak;
   const Seconds memory = bytes(work) / gpu.memory_bandwidth;
   if (gpu.attention == nullptr) return {compute, memory, Seconds(0)};
-  const AttentionInterpolator& measured = gpu.attention->table->get();
-  const bool backward = work.direction == AttentionDirection::kBackward;
-  const double flop_factor = backward ? 1 / gpu.attention->backward_efficiency : 1;
+  const Choice choice = choose(*gpu.attention, work, clocks);
+  const AttentionInterpolator& measured = choice.entry->table->get();
+  const double flop_factor = choice.stretched ? 1 / gpu.attention->backward_efficiency : 1;
   const AttentionMachine machine{peak.value, gpu.memory_bandwidth.value};
   const double yardstick =
       attention_yardstick(machine, work, measured.grid().overhead_s, flop_factor);
   return with_shared_efficiency(compute, memory, Seconds(yardstick * measured.ratio(work)));
 }
 
-std::string attention_source(const Gpu& gpu, const AttentionWork& work) {
+std::string attention_source(const Gpu& gpu, const AttentionWork& work, Clocks clocks) {
   if (gpu.attention == nullptr) return "datasheet, efficiency 1";
-  const AttentionModel& model = *gpu.attention;
-  if (work.direction == AttentionDirection::kForward) return model.source;
-  return fmt::format("{}; backward at {:.2f} of the forward rate ({})", model.source,
-                     model.backward_efficiency, model.backward_source);
+  const Choice choice = choose(*gpu.attention, work, clocks);
+  if (!choice.stretched) return choice.entry->source;
+  return fmt::format("{}; backward at {:.2f} of the forward rate ({})", choice.entry->source,
+                     gpu.attention->backward_efficiency, gpu.attention->backward_source);
 }
 
 }  // namespace rehearse

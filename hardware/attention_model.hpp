@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -11,22 +12,31 @@
 namespace rehearse {
 
 struct Gpu;
+enum class Clocks : std::uint8_t;
 
-// Efficiency of fused attention. The forward pass is measured by shape; the backward pass does 2.5
-// times its FLOPs (five products for two: Dao et al., FlashAttention, 2022) at
-// `backward_efficiency` of the forward pass's rate. Without a causal mask the FLOPs double at the
-// same efficiency.
-struct AttentionModel {
+// A measured table with where it is from.
+struct AttentionEntry {
   std::shared_ptr<const AttentionTable> table;
-  double backward_efficiency = 1;
   std::string source;
+};
+
+// Efficiency of fused attention. The forward pass is measured by shape in inference libraries. What
+// a training framework runs is another kernel: where it is measured, `training_forward` holds at
+// sustained clocks and `training_backward` always. Elsewhere the backward pass does 2.5 times the
+// forward pass's FLOPs (five products for two: Dao et al., FlashAttention, 2022) at
+// `backward_efficiency` of its rate. Without a causal mask the FLOPs double at the same efficiency.
+struct AttentionModel {
+  AttentionEntry forward;
+  AttentionEntry training_forward;   // no table: not measured
+  AttentionEntry training_backward;  // no table: not measured
+  double backward_efficiency = 1;
   std::string backward_source;
 };
 
 // Reads `efficiency.attention` of a GPU file; null when it is missing.
 std::shared_ptr<const AttentionModel> read_attention_model(Reader& efficiency);
 
-KernelEstimate estimate_attention(const Gpu& gpu, const AttentionWork& work);
-std::string attention_source(const Gpu& gpu, const AttentionWork& work);
+KernelEstimate estimate_attention(const Gpu& gpu, const AttentionWork& work, Clocks clocks);
+std::string attention_source(const Gpu& gpu, const AttentionWork& work, Clocks clocks);
 
 }  // namespace rehearse

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <numeric>
 
 #include "hardware/gpu.hpp"
@@ -61,6 +62,27 @@ void read_alignment(Reader reader, GemmModel& model) {
   const std::array notes = {std::string("source")};
   reader.ignore(notes);
   reader.finish();
+}
+
+void read_training(Reader reader, GemmModel& model) {
+  if (reader.value().is_null()) return;
+  GemmTrainingTime time;
+  time.microseconds = reader.list<double>("microseconds");
+  if (time.microseconds.empty() || time.microseconds.front() <= 0 ||
+      !std::is_sorted(time.microseconds.begin(), time.microseconds.end())) {
+    reader.error("microseconds", "needs positive times, ascending");
+  }
+  const std::array names = {std::string("forward"), std::string("dgrad"), std::string("wgrad")};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    time.factor[i] = reader.list<double>(names[i]);
+    if (time.factor[i].size() != time.microseconds.size()) {
+      reader.error(names[i], "needs a factor for each of 'microseconds'");
+      time.factor[i].assign(time.microseconds.size(), 1);
+    }
+  }
+  time.source = reader.optional<std::string>("source", "GPU file");
+  reader.finish();
+  model.training = std::move(time);
 }
 
 // Types without a table take that of the nearest type: bf16 for its twin fp16 and, as the shape of
@@ -122,12 +144,26 @@ std::shared_ptr<const GemmModel> read_gemm_model(Reader& efficiency) {
   }
   read_layouts(reader.child("layout_time"), *model);
   read_alignment(reader.child("misaligned_time"), *model);
+  read_training(reader.child("training_time"), *model);
   reader.finish();
   fill_types(*model);
   return model;
 }
 
-KernelEstimate estimate_gemm(const Gpu& gpu, const GemmWork& work) {
+double GemmTrainingTime::at(Seconds benchmark, GemmLayout layout) const {
+  if (microseconds.empty()) return 1;
+  const std::vector<double>& factors = factor[static_cast<std::size_t>(layout)];
+  const double us = benchmark.value * 1e6;
+  const auto above = std::upper_bound(microseconds.begin(), microseconds.end(), us);
+  if (above == microseconds.begin()) return factors.front();
+  if (above == microseconds.end()) return factors.back();
+  const auto high = static_cast<std::size_t>(above - microseconds.begin());
+  const double low_us = microseconds[high - 1];
+  const double weight = std::log2(us / low_us) / std::log2(*above / low_us);
+  return factors[high - 1] + weight * (factors[high] - factors[high - 1]);
+}
+
+KernelEstimate estimate_gemm(const Gpu& gpu, const GemmWork& work, Clocks clocks) {
   const FlopsPerSecond peak = gpu.peak_of(work.dtype);
   const Seconds compute = flops(work) / peak;
   const Seconds memory = bytes(work) / gpu.memory_bandwidth;
@@ -136,14 +172,18 @@ KernelEstimate estimate_gemm(const Gpu& gpu, const GemmWork& work) {
   if (entry == gpu.gemm->entries.end()) return {compute, memory, Seconds(0)};
   const GemmMachine machine{peak.value, gpu.memory_bandwidth.value, gpu.sm_count};
   const GemmRoofline r = entry->second.table->get()(machine, work);
-  const double factor = shape_factor(*gpu.gemm, work);
-  return with_shared_efficiency(compute, memory, Seconds(r.total() * factor));
+  Seconds time(r.total() * shape_factor(*gpu.gemm, work));
+  if (clocks == Clocks::kSustained) time = time * gpu.gemm->training.at(time, work.layout);
+  return with_shared_efficiency(compute, memory, time);
 }
 
-std::string gemm_source(const Gpu& gpu, const GemmWork& work) {
+std::string gemm_source(const Gpu& gpu, const GemmWork& work, Clocks clocks) {
   if (gpu.gemm == nullptr) return "datasheet, efficiency 1";
   const auto entry = gpu.gemm->entries.find(work.dtype);
-  return entry == gpu.gemm->entries.end() ? "datasheet, efficiency 1" : entry->second.source;
+  if (entry == gpu.gemm->entries.end()) return "datasheet, efficiency 1";
+  const GemmTrainingTime& training = gpu.gemm->training;
+  if (clocks == Clocks::kBurst || training.microseconds.empty()) return entry->second.source;
+  return entry->second.source + "; in training: " + training.source;
 }
 
 }  // namespace rehearse

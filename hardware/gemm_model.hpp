@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "hardware/estimate.hpp"
 #include "hardware/gemm_table.hpp"
@@ -13,6 +14,19 @@
 namespace rehearse {
 
 struct Gpu;
+enum class Clocks : std::uint8_t;
+
+// A product in training over the same one in a benchmark's loop, by how long it takes there:
+// operands come from memory rather than L2, and long loops ran at the power limit, which a training
+// step meets as a whole (Gpu::throttle_from). Piecewise linear over the logarithm of time, constant
+// beyond.
+struct GemmTrainingTime {
+  std::vector<double> microseconds;           // knots, ascending; empty: 1 throughout
+  std::array<std::vector<double>, 3> factor;  // by GemmLayout, at the knots
+  std::string source;
+
+  double at(Seconds benchmark, GemmLayout layout) const;
+};
 
 // Efficiency of matrix products by shape, as measured: one table a dtype, relative to a yardstick
 // that knows peak, bandwidth and SMs, so that it can be carried to another GPU or dtype; what is
@@ -30,13 +44,14 @@ struct GemmModel {
   // in whole vectors, outputs not stored so.
   std::array<double, 4> input_alignment_time{1, 1, 1, 1};
   std::array<double, 4> output_alignment_time{1, 1, 1, 1};
+  GemmTrainingTime training;  // applies at sustained clocks
 };
 
 // Reads `efficiency.gemm` of a GPU file; null when it is missing.
 std::shared_ptr<const GemmModel> read_gemm_model(Reader& efficiency);
 
-KernelEstimate estimate_gemm(const Gpu& gpu, const GemmWork& work);
+KernelEstimate estimate_gemm(const Gpu& gpu, const GemmWork& work, Clocks clocks);
 // Where that efficiency was measured.
-std::string gemm_source(const Gpu& gpu, const GemmWork& work);
+std::string gemm_source(const Gpu& gpu, const GemmWork& work, Clocks clocks);
 
 }  // namespace rehearse

@@ -45,15 +45,19 @@ KernelEstimate estimate(const Gpu& gpu, const MemoryWork& work) {
 
 struct Estimate {
   const Gpu& gpu;
-  KernelEstimate operator()(const GemmWork& w) const { return estimate_gemm(gpu, w); }
-  KernelEstimate operator()(const AttentionWork& w) const { return estimate_attention(gpu, w); }
+  Clocks clocks;
+  KernelEstimate operator()(const GemmWork& w) const { return estimate_gemm(gpu, w, clocks); }
+  KernelEstimate operator()(const AttentionWork& w) const {
+    return estimate_attention(gpu, w, clocks);
+  }
   KernelEstimate operator()(const MemoryWork& w) const { return estimate(gpu, w); }
 };
 
 struct SourceOf {
   const Gpu& gpu;
-  std::string operator()(const GemmWork& w) const { return gemm_source(gpu, w); }
-  std::string operator()(const AttentionWork& w) const { return attention_source(gpu, w); }
+  Clocks clocks;
+  std::string operator()(const GemmWork& w) const { return gemm_source(gpu, w, clocks); }
+  std::string operator()(const AttentionWork& w) const { return attention_source(gpu, w, clocks); }
   std::string operator()(const MemoryWork& w) const { return rates_of(gpu, w).source; }
 };
 
@@ -72,11 +76,11 @@ Bound bound_of(const KernelEstimate& e, Seconds time, bool memory_class) {
 }  // namespace
 
 Seconds kernel_time(const Gpu& gpu, const KernelWork& work, Clocks clocks) {
-  return at_clocks(gpu, std::visit(Estimate{gpu}, work), clocks);
+  return at_clocks(gpu, std::visit(Estimate{gpu, clocks}, work), clocks);
 }
 
 KernelPrice price_kernel(const Gpu& gpu, const KernelWork& work, Clocks clocks) {
-  const KernelEstimate e = std::visit(Estimate{gpu}, work);
+  const KernelEstimate e = std::visit(Estimate{gpu, clocks}, work);
   KernelPrice price;
   price.time = at_clocks(gpu, e, clocks);
   price.flops = flops(work);
@@ -87,7 +91,7 @@ KernelPrice price_kernel(const Gpu& gpu, const KernelWork& work, Clocks clocks) 
                             ? price.flops / gpu.peak_of(matmul_dtype(work))
                             : price.bytes / gpu.memory_bandwidth;
   price.efficiency = price.time.value > 0 ? ratio(floor, price.time) : 1;
-  price.source = gpu.ideal ? "ideal" : std::visit(SourceOf{gpu}, work);
+  price.source = gpu.ideal ? "ideal" : std::visit(SourceOf{gpu, clocks}, work);
   return price;
 }
 

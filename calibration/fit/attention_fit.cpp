@@ -8,6 +8,7 @@
 
 #include "calibration/fit/csv.hpp"
 #include "calibration/fit/gaussian_process.hpp"
+#include "calibration/fit/results.hpp"
 #include "hardware/table_bytes.hpp"
 
 namespace rehearse {
@@ -103,6 +104,25 @@ std::vector<AttentionSample> read_attention_samples(const std::string& path) {
     s.work.length = s.work.kv_length = std::llround(row[length]);
     s.work.head_size = std::llround(row[size]);
     s.microseconds = row[time];
+    samples.push_back(s);
+  }
+  return samples;
+}
+
+std::vector<AttentionSample> measured_attention(const std::string& path,
+                                                AttentionDirection direction) {
+  const bool backward = direction == AttentionDirection::kBackward;
+  std::vector<AttentionSample> samples;
+  for (const MeasuredCall& call : read_calls(path)) {
+    if (call.dtype != "bf16" || call.direction != (backward ? "backward" : "forward")) continue;
+    AttentionSample s;
+    s.work.batch = call.number("batch");
+    s.work.heads = call.number("heads");
+    s.work.kv_heads = call.number("kv_heads");
+    s.work.length = s.work.kv_length = call.number("length");
+    s.work.head_size = call.number("head_size");
+    s.work.direction = direction;
+    s.microseconds = call.microseconds;
     samples.push_back(s);
   }
   return samples;

@@ -14,6 +14,10 @@ struct AttentionSample {
 };
 std::vector<AttentionSample> read_attention_samples(const std::string& path);
 
+// Calls of a results file (calibration/pytorch/attention.py), bf16, in one direction.
+std::vector<AttentionSample> measured_attention(const std::string& path,
+                                                AttentionDirection direction);
+
 // A grid through all samples, a Gaussian process for each head size: log2(time / yardstick) is
 // smooth in log2 of batch, heads, key heads and length.
 AttentionGrid fit_attention_grid(const std::vector<AttentionSample>& samples,

@@ -1,10 +1,13 @@
 // rehearse_fit: measured kernel times (calibration/silicon) to the tables and residuals of GPU
 // files.
 //
-// usage: rehearse_fit SILICON_FOLDER GPUS_FOLDER [GPU...]
+// usage: rehearse_fit silicon SILICON_FOLDER GPUS_FOLDER [GPU...]
+//        rehearse_fit training RESULTS_FOLDER GPUS_FOLDER GPU
 //
-// For each GPU: holds out a fifth of the shapes, tells the error on them, fits all of them, writes
-// GPUS_FOLDER/GPU/*.bin and the marked sections of GPUS_FOLDER/GPU.yaml.
+// silicon: for each GPU, holds out a fifth of the shapes, tells the error on them, fits all of
+// them, writes GPUS_FOLDER/GPU/*.bin and the marked sections of GPUS_FOLDER/GPU.yaml. training:
+// from gemm.csv and attention.csv of calibration/pytorch on that GPU, what its products and
+// attention take in training, in sections of their own.
 
 #include <fmt/format.h>
 
@@ -18,6 +21,7 @@
 
 #include "calibration/fit/attention_fit.hpp"
 #include "calibration/fit/gemm_fit.hpp"
+#include "calibration/fit/gemm_training.hpp"
 #include "calibration/fit/section.hpp"
 #include "hardware/gpu.hpp"
 
@@ -113,13 +117,69 @@ void fit_device(const Folders& folders, const Device& device) {
   write_file(path, text);
 }
 
+std::string training_products(const Gpu& gpu, const std::string& results) {
+  const std::string path = results + "/gemm.csv";
+  const GemmTrainingFit fit = fit_gemm_training(gpu, path);
+  fmt::print("{:13} products in training: median {:.2f} %  mean {:.2f} %  of {}\n", gpu.name,
+             100 * fit.median, 100 * fit.mean, fit.products);
+  return fmt::format(
+      "    training_time:  # over the benchmark's, at the benchmark's time\n"
+      "      microseconds: [{}]\n"
+      "      forward: [{:.3f}]\n"
+      "      dgrad: [{:.3f}]\n"
+      "      wgrad: [{:.3f}]\n"
+      "      source: \"{}, PyTorch's linear (held-out error: median {:.1f} %, mean {:.1f} %)\"\n",
+      fmt::join(fit.microseconds, ", "), fmt::join(fit.factor[0], ", "),
+      fmt::join(fit.factor[1], ", "), fmt::join(fit.factor[2], ", "), path, 100 * fit.median,
+      100 * fit.mean);
+}
+
+std::string training_attention(const Folders& folders, const Gpu& gpu, const std::string& results,
+                               AttentionDirection direction) {
+  const char* name = direction == AttentionDirection::kBackward ? "backward" : "forward";
+  const auto samples = measured_attention(results + "/attention.csv", direction);
+  const AttentionMachine machine{gpu.peak_of(DType::kBf16).value, gpu.memory_bandwidth.value};
+  const AttentionErrors errors = held_out_attention_errors(samples, machine);
+  const std::string table = fmt::format("{}/attention_training_{}.bin", gpu.name, name);
+  write_file(folders.gpus + "/" + table, encode(fit_attention_grid(samples, machine)));
+  fmt::print("{:13} attention in training, {}: median {:.2f} %  mean {:.2f} %  of {}\n", gpu.name,
+             name, 100 * errors.median, 100 * errors.mean, errors.kernels);
+  return fmt::format(
+      "      {}:\n"
+      "        table: {}\n"
+      "        source: \"{}/attention.csv, PyTorch's scaled_dot_product_attention\"\n"
+      "        held_out_median_percent: {:.2f}  # a fifth of the shapes\n"
+      "        held_out_mean_percent: {:.2f}\n"
+      "        held_out_kernels: {}\n",
+      name, table, results, 100 * errors.median, 100 * errors.mean, errors.kernels);
+}
+
+void fit_training(const Folders& folders, const std::string& results, const std::string& name) {
+  const std::string path = folders.gpus + "/" + name + ".yaml";
+  Gpu gpu = read_gpu(parse_file(path));
+  gpu.name = name;
+  const std::string text =
+      with_section(read_file(path), "training_products", training_products(gpu, results));
+  write_file(
+      path,
+      with_section(text, "training_attention",
+                   training_attention(folders, gpu, results, AttentionDirection::kForward) +
+                       training_attention(folders, gpu, results, AttentionDirection::kBackward)));
+}
+
 int run(const std::vector<std::string>& arguments) {
-  if (arguments.size() < 2) {
-    fmt::print(stderr, "usage: rehearse_fit SILICON_FOLDER GPUS_FOLDER [GPU...]\n");
+  if (arguments.size() == 4 && arguments[0] == "training") {
+    fit_training({"", arguments[2]}, arguments[1], arguments[3]);
+    return 0;
+  }
+  if (arguments.size() < 3 || arguments[0] != "silicon") {
+    fmt::print(stderr,
+               "usage: rehearse_fit silicon SILICON_FOLDER GPUS_FOLDER [GPU...]\n"
+               "       rehearse_fit training RESULTS_FOLDER GPUS_FOLDER GPU\n");
     return 2;
   }
-  const Folders folders{arguments[0], arguments[1]};
-  const std::vector<std::string> wanted(arguments.begin() + 2, arguments.end());
+  const Folders folders{arguments[1], arguments[2]};
+  const std::vector<std::string> wanted(arguments.begin() + 3, arguments.end());
   for (const Device& device : kDevices) {
     const bool all = wanted.empty();
     if (all || std::find(wanted.begin(), wanted.end(), device.gpu) != wanted.end()) {

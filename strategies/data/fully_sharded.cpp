@@ -16,7 +16,7 @@ enum Slot : std::int32_t { kGathered = 1 << 20, kUnsharded, kReduceInput, kShard
 // one unit is computed while the next is gathered. In backward the host issues the next gather
 // before it runs a unit. After a unit's last backward its gradients are copied into one buffer and
 // reduce-scattered; the next unit's copy waits for it. ZeRO 2 keeps what it gathered from forward to
-// backward.
+// backward, and, where it reduces after every micro-batch, to the last one's.
 class FullySharded final : public DataParallel {
  public:
   explicit FullySharded(const DataContext& c) : c_(c) {
@@ -49,7 +49,7 @@ class FullySharded final : public DataParallel {
     const int g = group_of(u);
     const bool done = !is_edge(u) || first_of_root(u);
     if (!done) return;
-    reshard(w, g);
+    if (last || !keeps_parameters()) reshard(w, g);
     if (last || reduces_each())
       reduce(w, u, first);
     else if (accumulates_wide())
@@ -111,6 +111,8 @@ class FullySharded final : public DataParallel {
   bool reduces_each() const {
     return c_.plan.plan.gradient_reduction == GradientReduction::kEveryMicroBatch;
   }
+  // ZeRO 2 after every micro-batch is the paper's: parameters are gathered once a step.
+  bool keeps_parameters() const { return c_.plan.plan.zero_stage == 2 && reduces_each(); }
   // Gradients of earlier micro-batches are kept in the type in which they will be reduced.
   bool accumulates_wide() const { return size_of(c_.precision().reduce) > size_of(gathered_type()); }
 

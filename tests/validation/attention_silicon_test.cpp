@@ -54,7 +54,7 @@ TEST_CASE("shipped tables reproduce the attention that they were fitted to") {
     INFO(row.silicon);
     const Gpu gpu = gpu_of(row);
     const AttentionErrors errors =
-        attention_errors(gpu.attention->table->get(), machine_of(gpu), samples_of(row));
+        attention_errors(gpu.attention->forward.table->get(), machine_of(gpu), samples_of(row));
     CHECK(errors.median < 0.03);
     CHECK(errors.mean < 0.05);
   }
