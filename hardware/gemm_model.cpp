@@ -64,6 +64,24 @@ void read_alignment(Reader reader, GemmModel& model) {
   reader.finish();
 }
 
+void read_type_time(Reader reader, GemmModel& model) {
+  for (const DType t : kMatmulTypes) {
+    const std::string key(to_string(t));
+    if (!reader.has(key)) continue;
+    const auto factors = reader.list<double>(key);
+    std::array<double, 3>& time = model.type_time[t] = {1, 1, 1};
+    if (factors.size() != time.size() ||
+        std::any_of(factors.begin(), factors.end(), [](double f) { return !(f > 0); })) {
+      reader.error(key, "three positive factors: forward, dgrad, wgrad");
+      continue;
+    }
+    std::copy(factors.begin(), factors.end(), time.begin());
+  }
+  const std::array notes = {std::string("source")};
+  reader.ignore(notes);
+  reader.finish();
+}
+
 void read_training(Reader reader, GemmModel& model) {
   if (reader.value().is_null()) return;
   GemmTrainingTime time;
@@ -125,7 +143,10 @@ double shape_factor(const GemmModel& model, const GemmWork& w) {
   const std::int64_t right = w.layout == GemmLayout::kForward ? w.k : w.n;
   const std::size_t input = std::max(alignment_class(left, size), alignment_class(right, size));
   const std::size_t output = alignment_class(w.n, size_of(w.out).value);
-  return model.layout_time[static_cast<std::size_t>(w.layout)] * model.input_alignment_time[input] *
+  const auto layout = static_cast<std::size_t>(w.layout);
+  const auto type = model.type_time.find(w.dtype);
+  const double type_time = type == model.type_time.end() ? 1 : type->second[layout];
+  return type_time * model.layout_time[layout] * model.input_alignment_time[input] *
          model.output_alignment_time[output];
 }
 
@@ -144,6 +165,7 @@ std::shared_ptr<const GemmModel> read_gemm_model(Reader& efficiency) {
   }
   read_layouts(reader.child("layout_time"), *model);
   read_alignment(reader.child("misaligned_time"), *model);
+  read_type_time(reader.child("type_time"), *model);
   read_training(reader.child("training_time"), *model);
   reader.finish();
   fill_types(*model);

@@ -44,6 +44,9 @@ struct GemmModel {
   // in whole vectors, outputs not stored so.
   std::array<double, 4> input_alignment_time{1, 1, 1, 1};
   std::array<double, 4> output_alignment_time{1, 1, 1, 1};
+  // Of types that share another's table, by GemmLayout: time over what the table says at their
+  // peak.
+  std::map<DType, std::array<double, 3>> type_time;
   GemmTrainingTime training;  // applies at sustained clocks
 };
 

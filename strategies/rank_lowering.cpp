@@ -8,12 +8,9 @@
 namespace rehearse {
 namespace {
 
-std::string lane_name(std::size_t lane, std::size_t tensor, std::size_t context,
-                      std::size_t previous, std::size_t next) {
+std::string lane_name(std::size_t lane, std::size_t tensor, std::size_t context) {
   if (lane == tensor) return "nccl tp";
   if (lane == context) return "nccl cp";
-  if (lane == previous) return "receive previous";
-  if (lane == next) return "receive next";
   if (lane < kStreamKinds) return std::string(to_string(static_cast<StreamKind>(lane)));
   return "host";
 }
@@ -92,7 +89,7 @@ StreamId RankLowering::stream(std::size_t l) {
                               ? StreamClass::kIndependent
                               : StreamClass::kBackground;
   s.stream = state_.builder.add_stream(index_, cls);
-  state_.notes.streams.push_back({index_, lane_name(l, kTensorLane, kContextLane, kFromPrevious, kFromNext)});
+  state_.notes.streams.push_back({index_, lane_name(l, kTensorLane, kContextLane)});
   return s.stream;
 }
 
@@ -309,10 +306,11 @@ bool RankLowering::receive(const Receive& r) {
   TaskInfo i = info(Activity::kReceive, state_.intern("nccl receive"), 0);
   i.flow = flow;
   i.collective = state_.prices.collective({CollectiveOp::kSendRecv, GroupKind::kPipeline, r.bytes, Bytes(0)}).first;
-  const std::size_t l = state_.notes.tasks[transfer].chunk < i.chunk ? kFromPrevious : kFromNext;
-  wait_for(l, {{transfer}});
-  place(l, to_sim_time(latency).ps, i, after);
-  wait_for(lane(StreamKind::kCompute), mark(l));
+  // A latency is a delay, not a rate: it is on no stream, so messages do not queue for it.
+  const TaskId arrival = state_.add(kNoStream, to_sim_time(latency).ps, i);
+  state_.edge(transfer, arrival);
+  state_.edge(after, arrival);
+  wait_for(lane(StreamKind::kCompute), {{arrival}});
   return true;
 }
 

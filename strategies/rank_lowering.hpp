@@ -61,9 +61,8 @@ class RankLowering {
   bool finished() const { return step_ == state_.options.steps; }
 
  private:
-  // Streams of a rank: StreamKind's, and those of the collectives of segments, receives and the
-  // host.
-  enum Lane : std::size_t { kTensorLane = kStreamKinds, kContextLane, kFromPrevious, kFromNext, kHostLane, kLanes };
+  // Streams of a rank: StreamKind's, and those of the collectives of segments and the host.
+  enum Lane : std::size_t { kTensorLane = kStreamKinds, kContextLane, kHostLane, kLanes };
   struct LaneState {
     StreamId stream = kNoStream;
     TaskId last = kNoTask;

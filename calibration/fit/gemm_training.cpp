@@ -7,6 +7,7 @@
 
 #include "calibration/fit/gemm_fit.hpp"
 #include "calibration/fit/results.hpp"
+#include "hardware/gemm_model.hpp"
 
 namespace rehearse {
 
@@ -35,15 +36,18 @@ GemmWork work_of(const MeasuredCall& call, GemmLayout layout) {
   return w;
 }
 
-std::vector<Sample> samples_of(const Gpu& gpu, const std::vector<MeasuredCall>& calls,
+std::vector<Sample> samples_of(const Gpu& gpu, const std::vector<MeasuredCall>& calls, DType dtype,
                                std::size_t layout) {
   std::vector<Sample> samples;
   for (const MeasuredCall& call : calls) {
-    if (call.op != "linear" || call.dtype != "bf16" || call.direction != kDirections[layout]) {
+    if (call.op != "linear" || call.dtype != to_string(dtype) ||
+        call.direction != kDirections[layout]) {
       continue;
     }
     Sample s;
     s.work = work_of(call, kLayouts[layout]);
+    s.work.dtype = dtype;
+    s.work.out = dtype == DType::kBf16 ? DType::kBf16 : DType::kFp32;
     s.table_us = kernel_time(gpu, s.work, Clocks::kBurst).value * 1e6;
     s.measured_us = call.microseconds;
     s.held = gemm_fold({0, call.number("n"), call.number("k"), 0}) == 0;
@@ -83,15 +87,40 @@ Eigen::VectorXd fit_curve(const std::vector<Sample>& samples) {
   return curve;
 }
 
+double median(std::vector<double> values) {
+  if (values.empty()) return 1;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+// What a type without a table takes over the one it shares, beyond the curve.
+double type_factor(const std::vector<Sample>& samples, const Eigen::VectorXd& curve) {
+  std::vector<double> ratios;
+  for (const Sample& s : samples) {
+    ratios.push_back(s.measured_us / (s.table_us * weights_at(s.table_us).dot(curve)));
+  }
+  return median(std::move(ratios));
+}
+
+Gpu without_training(Gpu gpu) {
+  auto model = std::make_shared<GemmModel>(*gpu.gemm);
+  model->type_time.clear();
+  model->training = {};
+  gpu.gemm = std::move(model);
+  return gpu;
+}
+
 }  // namespace
 
-GemmTrainingFit fit_gemm_training(const Gpu& gpu, const std::string& results_path) {
+GemmTrainingFit fit_gemm_training(const Gpu& with_training, const std::string& results_path) {
+  const Gpu gpu = without_training(with_training);
   const std::vector<MeasuredCall> calls = read_calls(results_path);
   GemmTrainingFit fit;
   fit.microseconds = kKnots;
   std::vector<double> errors;
   for (std::size_t layout = 0; layout < kLayouts.size(); ++layout) {
-    const std::vector<Sample> all = samples_of(gpu, calls, layout);
+    const std::vector<Sample> all = samples_of(gpu, calls, DType::kBf16, layout);
     if (all.empty()) throw std::runtime_error(results_path + ": no products of a direction");
     std::vector<Sample> kept;
     std::copy_if(all.begin(), all.end(), std::back_inserter(kept),
@@ -103,12 +132,12 @@ GemmTrainingFit fit_gemm_training(const Gpu& gpu, const std::string& results_pat
     }
     const Eigen::VectorXd curve = fit_curve(all);
     fit.factor[layout].assign(curve.begin(), curve.end());
+    fit.tf32[layout] = type_factor(samples_of(gpu, calls, DType::kTf32, layout), curve);
+    fit.fp32[layout] = type_factor(samples_of(gpu, calls, DType::kFp32, layout), curve);
   }
   fit.products = errors.size();
   for (const double e : errors) fit.mean += e / static_cast<double>(errors.size());
-  const auto middle = errors.begin() + static_cast<std::ptrdiff_t>(errors.size() / 2);
-  std::nth_element(errors.begin(), middle, errors.end());
-  fit.median = *middle;
+  fit.median = median(std::move(errors));
   return fit;
 }
 

@@ -128,10 +128,14 @@ std::string training_products(const Gpu& gpu, const std::string& results) {
       "      forward: [{:.3f}]\n"
       "      dgrad: [{:.3f}]\n"
       "      wgrad: [{:.3f}]\n"
-      "      source: \"{}, PyTorch's linear (held-out error: median {:.1f} %, mean {:.1f} %)\"\n",
+      "      source: \"{}, PyTorch's linear (held-out error: median {:.1f} %, mean {:.1f} %)\"\n"
+      "    type_time:  # forward, dgrad, wgrad over the bf16 table at the type's own peak\n"
+      "      tf32: [{:.2f}]\n"
+      "      fp32: [{:.2f}]\n"
+      "      source: \"{}, medians\"\n",
       fmt::join(fit.microseconds, ", "), fmt::join(fit.factor[0], ", "),
       fmt::join(fit.factor[1], ", "), fmt::join(fit.factor[2], ", "), path, 100 * fit.median,
-      100 * fit.mean);
+      100 * fit.mean, fmt::join(fit.tf32, ", "), fmt::join(fit.fp32, ", "), path);
 }
 
 std::string training_attention(const Folders& folders, const Gpu& gpu, const std::string& results,

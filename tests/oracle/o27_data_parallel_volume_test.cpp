@@ -48,11 +48,12 @@ TEST_CASE("o27: replicas all-reduce once a step, in buckets or at the end") {
 }
 
 TEST_CASE("o27: ZeRO 1 sends as much as plain replicas") {
-  for (const int g : {1, 4}) {
-    const Volume v = run("zero_stage: 1", g,
-                         "{name: pytorch-eager, behaviour: {whole_parameter_shards: false}}");
-    CHECK(v.wire == 2 * v.unit());
-  }
+  for (const char* runtime :
+       {"megatron", "{name: pytorch-eager, behaviour: {whole_parameter_shards: false}}"})
+    for (const int g : {1, 4}) {
+      const Volume v = run("zero_stage: 1", g, runtime);
+      CHECK(v.wire == 2 * v.unit());
+    }
 }
 
 TEST_CASE("o27: eager PyTorch's ZeRO 1 all-reduces and broadcasts") {
@@ -78,4 +79,11 @@ TEST_CASE("o27: ZeRO 3") {
     const Volume every = run("zero_stage: 3, gradient_reduction: every_micro_batch", g);
     CHECK(every.wire == 3 * g * every.unit());
   }
+}
+
+// What `gradient_reduction` is when it is left out.
+TEST_CASE("o27: Megatron reduces after every micro-batch") {
+  const Volume two = run("zero_stage: 2", 4, "megatron"), three = run("zero_stage: 3", 4, "megatron");
+  CHECK(two.wire == 5 * two.unit());
+  CHECK(three.wire == 12 * three.unit());
 }

@@ -15,7 +15,7 @@ namespace {
 
 struct Options {
   std::vector<std::string> scenarios, overrides, vary;
-  std::string json;
+  std::string plan, json;
   bool ideal = false;
 };
 
@@ -72,6 +72,7 @@ int compare(const Options& o) {
       std::vector<std::string> overrides = o.overrides;
       overrides.insert(overrides.end(), sets.begin(), sets.end());
       for (const Scenario& s : load_scenarios(path, overrides)) {
+        if (!o.plan.empty() && s.plan_name != o.plan) continue;
         try {
           RunReport r = simulate(s, options).report;
           if (!name.empty()) r.plan_name = r.plan_name.empty() ? name : r.plan_name + " " + name;
@@ -85,6 +86,8 @@ int compare(const Options& o) {
       }
     }
   refused.throw_if_any();
+  if (reports.empty() && !o.plan.empty() && o.vary.empty())
+    throw UserError({}, fmt::format("no scenario has a plan '{}'", o.plan));
   if (reports.empty()) throw UserError({}, "no combination of --vary can run; the reasons are above");
   if (!o.json.empty()) write_output(o.json, compare_json(reports) + "\n");
   if (o.json != "-") std::fputs(compare_text(reports).c_str(), stdout);
@@ -97,6 +100,7 @@ void setup_compare(CLI::App& sub, std::function<int()>& action) {
   auto o = std::make_shared<Options>();
   sub.add_option("scenarios", o->scenarios, "scenario files, or names in configs/scenarios")
       ->required();
+  sub.add_option("--plan", o->plan, "only this plan of the scenarios");
   sub.add_option("--vary", o->vary, "key=a,b,c: runs every combination of these values")
       ->allow_extra_args(false);
   sub.add_option("--set", o->overrides, "key=value: sets any value in all of them")

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "sim/report/memory_timeline.hpp"
@@ -18,6 +19,8 @@ namespace {
 //
 // Times are microseconds with six decimals, which are whole picoseconds: nothing is rounded, so
 // slices of a stream that touch do not overlap. Threads count from 1, as viewers keep 0 for idle.
+// Messages that arrive are delays on no stream; they get threads of their own after those of the
+// streams, as many as are on their way to a device at once.
 class ChromeTrace {
  public:
   ChromeTrace(const TaskGraph& graph, const Timeline& timeline, const Annotations& notes)
@@ -27,6 +30,7 @@ class ChromeTrace {
     for (std::size_t s = 0; s < notes.streams.size(); ++s) {
       threads_[s] = next[notes.streams[s].device]++;
     }
+    place_arrivals(next);
     for (const std::string& name : notes.names) names_.push_back(quoted(name));
   }
 
@@ -62,14 +66,51 @@ class ChromeTrace {
     append_text(first_ ? "\n" : ",\n");
     first_ = false;
   }
-  void append_place(StreamId stream) {
+  void append_place(std::uint32_t device, int thread) {
     fmt::format_to(std::back_inserter(out_), FMT_COMPILE("\"pid\":{},\"tid\":{}"),
-                   notes_.devices[notes_.streams[stream].device].rank, threads_[stream]);
+                   notes_.devices[device].rank, thread);
+  }
+  void append_place(StreamId stream) {
+    append_place(notes_.streams[stream].device, threads_[stream]);
+  }
+  void append_place_of(TaskId t) {
+    if (const StreamId stream = graph_.hot(t).stream; stream != kNoStream)
+      append_place(stream);
+    else
+      append_place(notes_.tasks[t].device, arrivals_.at(t));
   }
 
+  bool arrives(TaskId t) const {
+    return graph_.hot(t).stream == kNoStream && notes_.tasks[t].activity == Activity::kReceive;
+  }
   bool drawn(TaskId t) const {
-    return graph_.hot(t).stream != kNoStream && notes_.tasks[t].activity != Activity::kJoin &&
+    const bool somewhere = graph_.hot(t).stream != kNoStream || arrives(t);
+    return somewhere && notes_.tasks[t].activity != Activity::kJoin &&
            timeline_.end[t] > timeline_.start[t];
+  }
+
+  // Each arrival, in the order of starts, on the first thread of its device that is free.
+  void place_arrivals(const std::vector<int>& first) {
+    first_arrival_ = first;
+    arrival_ends_.resize(notes_.devices.size());
+    std::vector<TaskId> order;
+    for (TaskId t = 0; t < graph_.size(); ++t)
+      if (arrives(t) && drawn(t)) order.push_back(t);
+    std::stable_sort(order.begin(), order.end(), [&](TaskId a, TaskId b) {
+      return timeline_.start[a] < timeline_.start[b];
+    });
+    for (const TaskId t : order) {
+      const std::uint32_t device = notes_.tasks[t].device;
+      auto& ends = arrival_ends_[device];
+      const auto free = std::find_if(ends.begin(), ends.end(), [&](SimTime end) {
+        return end <= timeline_.start[t];
+      });
+      arrivals_[t] = first[device] + static_cast<int>(free - ends.begin());
+      if (free == ends.end())
+        ends.push_back(timeline_.end[t]);
+      else
+        *free = timeline_.end[t];
+    }
   }
 
   void write_metadata() {
@@ -84,16 +125,22 @@ class ChromeTrace {
       append(R"({{"ph":"M","name":"process_sort_index","pid":{0},"args":{{"sort_index":{0}}}}})",
              device.rank);
     }
-    for (StreamId s = 0; s < notes_.streams.size(); ++s) {
-      begin_event();
-      append_text(R"({"ph":"M","name":"thread_name",)");
-      append_place(s);
-      append(R"(,"args":{{"name":{}}}}})", quoted(notes_.streams[s].name));
-      begin_event();
-      append_text(R"({"ph":"M","name":"thread_sort_index",)");
-      append_place(s);
-      append(R"(,"args":{{"sort_index":{}}}}})", threads_[s]);
-    }
+    for (StreamId s = 0; s < notes_.streams.size(); ++s)
+      write_thread(notes_.streams[s].device, threads_[s], notes_.streams[s].name);
+    for (std::uint32_t d = 0; d < notes_.devices.size(); ++d)
+      for (std::size_t i = 0; i < arrival_ends_[d].size(); ++i)
+        write_thread(d, first_arrival_[d] + static_cast<int>(i), "receive");
+  }
+
+  void write_thread(std::uint32_t device, int thread, const std::string& name) {
+    begin_event();
+    append_text(R"({"ph":"M","name":"thread_name",)");
+    append_place(device, thread);
+    append(R"(,"args":{{"name":{}}}}})", quoted(name));
+    begin_event();
+    append_text(R"({"ph":"M","name":"thread_sort_index",)");
+    append_place(device, thread);
+    append(R"(,"args":{{"sort_index":{}}}}})", thread);
   }
 
   static std::string label_of(const DeviceInfo& device) {
@@ -149,7 +196,7 @@ class ChromeTrace {
     append_text(R"(,"cat":")");
     append_text(category(info.activity));
     append_text("\",");
-    append_place(graph_.hot(t).stream);
+    append_place_of(t);
     append_text(R"(,"ts":)");
     append_time(timeline_.start[t]);
     append_text(R"(,"dur":)");
@@ -203,7 +250,7 @@ class ChromeTrace {
       begin_event();
       append_text(head);
       append(R"(,"name":"transfer","cat":"flow","id":{},)", flows_);
-      append_place(graph_.hot(t).stream);
+      append_place_of(t);
       append_text(R"(,"ts":)");
       append_time(at);
       append_text("}");
@@ -231,6 +278,9 @@ class ChromeTrace {
   const Timeline& timeline_;
   const Annotations& notes_;
   std::vector<int> threads_;        // by stream: its number among its device's
+  std::map<TaskId, int> arrivals_;  // messages that arrive: the same
+  std::vector<int> first_arrival_;  // by device: the first number after its streams'
+  std::vector<std::vector<SimTime>> arrival_ends_;  // by device and thread: when it is free
   std::vector<std::string> names_;  // as JSON strings
   fmt::memory_buffer out_;
   bool first_ = true;

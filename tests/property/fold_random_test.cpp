@@ -1,0 +1,60 @@
+// Folding: ranks that do the same are simulated once, and that changes nothing that is reported.
+
+#include <catch2/catch.hpp>
+
+#include "tests/property/plans.hpp"
+
+namespace rehearse {
+namespace {
+
+void check_fold(const PlanText& plan) {
+  INFO(plan.text());
+  const Scenario s = plan.scenario();
+  SimulationOptions unfolded;
+  unfolded.fold = false;
+  const Simulation a = simulate(s), b = simulate(s, unfolded);
+  REQUIRE(static_cast<int>(b.program.ranks.size()) == b.plan.ranks());
+  CHECK(a.timeline.makespan == b.timeline.makespan);
+  CHECK(a.report.step_time.value == b.report.step_time.value);
+  CHECK(a.report.peak_memory == b.report.peak_memory);
+  CHECK(a.report.peak_reserved == b.report.peak_reserved);
+  for (const StageReport& stage : a.report.stages)
+    for (const StageReport& other : b.report.stages)
+      if (stage.pipeline_stage == other.pipeline_stage)
+        CHECK(stage.peak_memory == other.peak_memory);
+}
+
+TEST_CASE("folded and unfolded runs of random plans agree to the picosecond and the byte") {
+  PlanSource plans(20240611);
+  for (int i = 0; i < 150; ++i) check_fold(plans.next());
+}
+
+TEST_CASE("folding simulates one rank a pipeline stage") {
+  PlanSource plans(7);
+  for (int i = 0; i < 20; ++i) {
+    const PlanText plan = plans.next();
+    INFO(plan.text());
+    const Simulation s = simulate(plan.scenario());
+    CHECK(s.program.ranks.size() == static_cast<std::size_t>(plan.pipeline));
+    int represented = 0;
+    for (const RankProgram& r : s.program.ranks) represented += r.represents;
+    CHECK(represented == s.plan.ranks());
+  }
+}
+
+// Twelve GPUs on two nodes of six, a pipeline of three ranks of four: of the middle stage two ranks
+// are on the first node and two on the second, so replicas differ in which messages leave a node.
+TEST_CASE("folding is exact where replicas lie differently on the nodes") {
+  PlanText plan;
+  plan.cluster = "{name: dgx-h200, nodes: 2, gpus_per_node: 6}";
+  plan.model = kTinyLlama;
+  plan.pipeline = 3;
+  plan.global_batch = 24;
+  for (const char* sync : {"overlap", "end"}) {
+    plan.gradient_sync = sync;
+    check_fold(plan);
+  }
+}
+
+}  // namespace
+}  // namespace rehearse
