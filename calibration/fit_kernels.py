@@ -5,7 +5,8 @@ usage: calibration/fit_kernels.py calibration/results/h200-sxm configs/gpus/h200
 
 Every class of kernels is the union of series (operator, direction, position of the kernel in its call,
 what it reads and writes an element). A class is fitted by time = fixed + bytes / bandwidth, or, where
-the kernel is bound by instruction issue, time = fixed + elements / rate; relative errors count. The
+the kernel is bound by instruction issue, time = fixed + elements / rate; kernels that work row by row
+(norms, reductions over rows, softmax) have a cost a row besides; relative errors count. The
 result, with the mean error of the fit, replaces the lines between the marks in the file.
 """
 import csv
@@ -65,19 +66,21 @@ CLASSES = {
     "strided_chunk": ("elements", [("gated_silu", "forward", 0, total, 2), ("gated_silu", "forward", 1, total, 2), ("gated_silu", "backward", 1, total, 2), ("gated_silu", "backward", 2, total, 2)]),
     "cat_strided": ("elements", [("qkv_split_rotary", "forward", 2, query, 2), ("qkv_split_rotary", "forward", 7, key, 2)]),
     "cat": ("bytes", [("gated_silu", "backward", 3, lambda r: 2 * total(r), 2), ("qkv_split", "backward", 0, total, 2)]),
-    "norm": ("bytes", [("rms_norm", "forward", 0, hidden, 2), ("layer_norm", "forward", 0, hidden, 2)]),
-    "norm_backward": ("bytes", [("rms_norm", "backward", 0, hidden, 3), ("layer_norm", "backward", 0, hidden, 3)]),
+    "norm": ("rows", [("rms_norm", "forward", 0, hidden, 2)]),
+    "layer_norm": ("rows", [("layer_norm", "forward", 0, hidden, 2)]),
+    "norm_backward": ("rows", [("rms_norm", "backward", 0, hidden, 3)]),
+    "layer_norm_backward": ("rows", [("layer_norm", "backward", 0, hidden, 3)]),
     "norm_weight_backward": ("columns", [("rms_norm", "backward", 1, hidden, 2), ("layer_norm", "backward", 1, hidden, 2)]),
-    "reduction": ("bytes", [("bias_gradient", "backward", 1, lambda r: number(r, "tokens") * number(r, "width"), 1)]),
-    "softmax": ("bytes", [("cross_entropy", "forward", "cunn_SoftMaxForward", vocabulary, 8)]),
-    "softmax_backward": ("bytes", [("cross_entropy", "backward", "cunn_SoftMaxBackward", vocabulary, 12)]),
+    "reduction": ("rows", [("bias_gradient", "backward", 1, lambda r: number(r, "tokens") * number(r, "width"), 1)]),
+    "softmax": ("rows", [("cross_entropy", "forward", "cunn_SoftMaxForward", vocabulary, 8)]),
+    "softmax_backward": ("rows", [("cross_entropy", "backward", "cunn_SoftMaxBackward", vocabulary, 12)]),
     "nll": ("fixed", [("cross_entropy", "forward", "nll_loss_forward", vocabulary, 0), ("cross_entropy", "backward", "nll_loss_backward", vocabulary, 0)]),
     "memset": ("fixed", [("bias_gradient", "backward", 0, total, 0)]),
     "embedding": ("bytes", [("embedding", "forward", 0, total, 2)]),
     "embedding_backward": ("call", [("embedding", "backward", None, total, 4)]),
     "copy_out": ("bytes", [("fsdp_unpack", "forward", 1, total, 2)]),
     "chunk_cat": ("bytes", [("fsdp_reduce_pack", "backward", 1, total, "cast")]),
-    "adamw": ("call", [("adamw", "step", None, total, 7)]),
+    "adamw": ("both", [("adamw", "step", None, total, 7)]),
 }
 
 
@@ -115,7 +118,7 @@ def samples(rows, kind, series):
     out = []
     for op, direction, index, elements, size in series:
         chosen = [r for r in rows if r["op"] == op and r["direction"] == direction]
-        if kind == "call":
+        if kind in ("call", "both"):
             chosen = whole_calls(chosen)
         elif isinstance(index, str):
             chosen = [r for r in chosen if index in r["kernel"]]
@@ -141,7 +144,25 @@ def fit(kind, data):
     if kind == "columns":  # one block of 32 columns a multiprocessor: few columns leave some idle
         blocks = numpy.array([number(d[3], "hidden") / 32 for d in data])
         x = n * numpy.maximum(1, SM_COUNT / blocks)
+    if kind == "rows":
+        rows = numpy.array([number(d[3], "tokens") for d in data])
+        a = numpy.stack([1 / t, rows / t, moved / t], 1)
+        for columns in ([0, 1, 2], [1, 2], [0, 2], [2]):  # the largest set without negative costs
+            part = numpy.linalg.lstsq(a[:, columns], numpy.ones(len(t)), rcond=None)[0]
+            if (part >= 0).all():
+                break
+        solution = numpy.zeros(3)
+        solution[columns] = part
+        return {"fixed": solution[0], "per_row": solution[1], "bandwidth": 1 / solution[2]}, numpy.abs(a @ solution - 1)
     # Relative least squares, then again without the worst tenth, whose launches were disturbed.
+    if kind == "both":  # fp32 is bound by memory, bf16 by instruction issue
+        large = n > 6e7
+        width = numpy.array([4 if d[3]["dtype"] == "fp32" else 2 for d in data])
+        bandwidth = numpy.median((moved / t)[large & (width == 4)])
+        rate = numpy.median((n / t)[large & (width == 2)])
+        bound = numpy.maximum(moved / bandwidth, n / rate)
+        fixed = max(0.0, float(numpy.median((t - bound)[n < 4e6])))
+        return {"fixed": fixed, "bandwidth": float(bandwidth), "elements_per_second": float(rate)}, numpy.abs((fixed + bound) / t - 1)
     keep = numpy.ones(len(t), bool)
     for _ in range(2):
         a = numpy.stack([1 / t[keep], x[keep] / t[keep]], 1)
@@ -165,6 +186,8 @@ def line(name, kind, rows, bandwidth):
         fields.append(f"bandwidth_efficiency: {result['bandwidth'] / bandwidth:.3f}")
     if "elements_per_second" in result:
         fields.append(f"elements_per_second: {result['elements_per_second']:.3e}")
+    if result.get("per_row"):
+        fields.append(f"per_row: {1e9 * result['per_row']:.3f} ns")
     fields.append(f"fixed: {1e6 * result['fixed']:.2f} us")
     return f"  {name}: {{{', '.join(fields)}}}  # {len(data)} kernels, mean error {100 * errors.mean():.1f} %\n"
 

@@ -49,6 +49,7 @@ KernelClassRates read_class(Reader reader, const std::string& table_source) {
   if (rates.elements_per_second < 0) {
     reader.error("elements_per_second", "a rate must not be negative (0 never binds)");
   }
+  rates.per_row = reader.optional<Seconds>("per_row", Seconds(0));
   rates.fixed = reader.optional<Seconds>("fixed", Seconds(0));
   rates.source = reader.optional<std::string>("source", table_source);
   reader.finish();
@@ -166,7 +167,7 @@ Gpu idealised(const Gpu& gpu) {
   out.compute_slowdown = out.communication_slowdown = 1;
   out.gemm = nullptr;
   out.attention = nullptr;
-  for (auto& [name, rates] : out.kernels) rates = {1, 0, Seconds(0), "ideal"};
+  for (auto& [name, rates] : out.kernels) rates = {1, 0, Seconds(0), Seconds(0), "ideal"};
   return out;
 }
 

@@ -13,10 +13,11 @@ namespace rehearse {
 enum class Clocks : std::uint8_t { kBurst, kSustained };
 
 // Rates of one class of memory-bound kernels: time = max(bytes / (bandwidth * efficiency),
-// elements / elements_per_second) + fixed.
+// elements / elements_per_second) + rows * per_row + fixed.
 struct KernelClassRates {
   double bandwidth_efficiency = 1;
   double elements_per_second = 0;  // 0: never binds
+  Seconds per_row{0};              // of kernels that handle a row (or a few) at a time
   Seconds fixed{0};
   std::string source;  // "measured on ..., transferred from h200-sxm"
 };

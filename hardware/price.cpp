@@ -30,7 +30,7 @@ KernelEstimate estimate(const Gpu& gpu, const MemoryWork& work) {
   const double efficiency = rates == nullptr ? 1 : rates->bandwidth_efficiency;
   e.memory = (work.read + work.written) / BytesPerSecond(gpu.memory_bandwidth.value * efficiency);
   if (rates != nullptr) {
-    e.fixed = rates->fixed;
+    e.fixed = rates->fixed + rates->per_row * static_cast<double>(work.rows);
     if (rates->elements_per_second > 0) {
       e.compute = Seconds(static_cast<double>(work.elements) / rates->elements_per_second);
     }

@@ -222,7 +222,9 @@ Seconds point_to_point_time(const Cluster& cluster, int from_rank, int to_rank, 
   pair.ranks = 2;
   pair.nodes = from_rank / cluster.gpus_per_node == to_rank / cluster.gpus_per_node ? 1 : 2;
   pair.ranks_per_node = 2 / pair.nodes;
-  return price_collective(cluster, CollectiveOp::kSendRecv, bytes, pair).time;
+  if (bytes.value > 0) return price_collective(cluster, CollectiveOp::kSendRecv, bytes, pair).time;
+  // Nothing to carry, but a message all the same.
+  return price_collective(cluster, CollectiveOp::kSendRecv, Bytes(1), pair).latency_part;
 }
 
 }  // namespace rehearse

@@ -68,6 +68,7 @@ TrafficBase traffic_base(const OpGraph& g, const Op& op) {
   b.output = g.tensor(op.outputs[0]).bytes();
   b.element = size_of(g.tensor(op.outputs[0]).dtype);
   b.columns = g.tensor(op.outputs[0]).dims.back().size;
+  b.rows = g.tensor(op.outputs[0]).elements() / std::max<std::int64_t>(1, b.columns);
   for (TensorId p : op.parameters) b.parameters += g.tensor(p).bytes();
   return b;
 }
@@ -79,6 +80,7 @@ std::vector<Kernel> template_kernels(const KernelContext& c, const PassTemplate&
   auto add = [&](const KernelTemplate& k, Bytes input) {
     MemoryWork w;
     w.kernel_class = k.kernel_class;
+    w.rows = base.rows;
     if (k.columns_per_block > 0)
       w.blocks = std::max<std::int64_t>(1, base.columns / k.columns_per_block);
     w.read = traffic(k.read, input, base);

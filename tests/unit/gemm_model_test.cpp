@@ -1,3 +1,5 @@
+#include "hardware/gemm_model.hpp"
+
 #include <catch2/catch.hpp>
 #include <string>
 
@@ -104,6 +106,36 @@ TEST_CASE("a layout's factor multiplies time") {
   CHECK(burst(slow, w) == burst(plain, w));
   w.layout = GemmLayout::kWgrad;
   CHECK(burst(slow, w) == Approx(1.25 * burst(plain, w)).epsilon(1e-12));
+}
+
+TEST_CASE("a type that shares a table has factors of its own") {
+  const Gpu gpu = shipped("h200-sxm");
+  GemmWork w = product(8192, 4096, 4096);
+  w.dtype = w.out = DType::kTf32;
+  const double forward = burst(gpu, w);
+  w.layout = GemmLayout::kWgrad;
+  const auto& factors = gpu.gemm->type_time.at(DType::kTf32);
+  CHECK(factors[2] > 1.3);  // Hopper's tensor cores read tf32 along k only
+  CHECK(burst(gpu, w) / forward == Approx(factors[2] / factors[0]).epsilon(1e-9));
+}
+
+TEST_CASE("training's factor is linear in the logarithm of time and constant beyond its knots") {
+  GemmTrainingTime time;
+  CHECK(time.at(Seconds(1), GemmLayout::kForward) == 1);
+  time.microseconds = {10, 1000};
+  time.factor = {{{1.2, 0.8}, {1, 1}, {2, 2}}};
+  CHECK(time.at(Seconds(1e-6), GemmLayout::kForward) == 1.2);
+  CHECK(time.at(Seconds(100e-6), GemmLayout::kForward) == Approx(1.0));
+  CHECK(time.at(Seconds(1), GemmLayout::kForward) == 0.8);
+  CHECK(time.at(Seconds(100e-6), GemmLayout::kWgrad) == 2);
+}
+
+TEST_CASE("training's factor applies at sustained clocks only") {
+  const Gpu gpu = shipped("h200-sxm");
+  const GemmWork w = product(8192, 128256, 4096);
+  const Seconds at_burst = kernel_time(gpu, w, Clocks::kBurst);
+  CHECK(ratio(kernel_time(gpu, w, Clocks::kSustained), at_burst) ==
+        Approx(gpu.gemm->training.at(at_burst, w.layout)).epsilon(1e-9));
 }
 
 TEST_CASE("a missing table is a user's mistake that names the file") {

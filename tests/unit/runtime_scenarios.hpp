@@ -17,14 +17,14 @@ namespace rehearse::runtime_test {
 struct RuntimeScenario {
   std::string runtime = "megatron";
   std::string model =
-      "{model_type: llama, hidden_size: 512, intermediate_size: 1024, num_attention_heads: 8, "
+      "{model_type: llama, hidden_size: 512, intermediate_size: 1536, num_attention_heads: 8, "
       "num_key_value_heads: 8, num_hidden_layers: 4, vocab_size: 4096, tie_word_embeddings: false}";
   int gpus = 1;
   std::string plan = "data_parallel: 1";
   std::string training = "precision: mixed";
   std::int64_t batch = 1;
 
-  static constexpr std::int64_t kLength = 512, kHidden = 512, kInner = 1024, kLayers = 4,
+  static constexpr std::int64_t kLength = 512, kHidden = 512, kInner = 1536, kLayers = 4,
                                 kVocabulary = 4096;
 
   Simulation run() const {
