@@ -28,7 +28,7 @@ struct Lowered {
 // merging is exact, and a run of any length costs three tasks.
 //
 // Ranks meet in collectives (a join of their arrivals, then the collective on each) and in messages
-// (the transfer occupies the sender's stream, the latency follows on the receiver's). Ranks are
+// (the transfer occupies the sender's stream; the latency follows on no stream). Ranks are
 // walked together so that every edge goes forward; a program in which ranks wait for each other for
 // ever is a bug (std::logic_error).
 Lowered lower(const Program& program, const Cluster& cluster, const LowerOptions& options);

@@ -34,8 +34,8 @@ void optimizer_step(StepWriter& w, const ResolvedPlan& plan, std::int64_t elemen
   const Runtime& rt = w.runtime();
   const bool adamw = plan.training.optimizer == OptimizerKind::kAdamW;
   const Bytes master(elements * (b.master > 0 ? b.master : b.parameter));
-  const TrafficBase base{{Bytes(elements * b.gradient)}, Bytes(elements * b.parameter), master,
-                         Bytes(b.gradient)};
+  const TrafficBase base{
+      {Bytes(elements * b.gradient)}, Bytes(elements * b.parameter), master, Bytes(b.gradient)};
   around(w, rt.before_optimizer, base);
   if (rt.waits_for_gradient_norm) w.host_wait(w.record(StreamKind::kCompute));
   w.host(rt.host_optimizer + rt.host_optimizer_per_tensor * static_cast<double>(tensors));

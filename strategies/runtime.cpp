@@ -48,13 +48,27 @@ PassTemplate read_pass(Reader r) {
   return p;
 }
 
-constexpr std::array kOpKinds{
-    OpKind::kEmbedding, OpKind::kPositionEmbedding, OpKind::kLayerNorm, OpKind::kRmsNorm,
-    OpKind::kLinear,    OpKind::kRotary,            OpKind::kAttention, OpKind::kScores,
-    OpKind::kSoftmax,   OpKind::kContext,           OpKind::kDropout,   OpKind::kGelu,
-    OpKind::kSwiGlu,    OpKind::kAdd,               OpKind::kCast,      OpKind::kCrossEntropy,
-    OpKind::kGather,    OpKind::kScatter,           OpKind::kSequenceToHeads,
-    OpKind::kHeadsToSequence, OpKind::kGatherKeys};
+constexpr std::array kOpKinds{OpKind::kEmbedding,
+                              OpKind::kPositionEmbedding,
+                              OpKind::kLayerNorm,
+                              OpKind::kRmsNorm,
+                              OpKind::kLinear,
+                              OpKind::kRotary,
+                              OpKind::kAttention,
+                              OpKind::kScores,
+                              OpKind::kSoftmax,
+                              OpKind::kContext,
+                              OpKind::kDropout,
+                              OpKind::kGelu,
+                              OpKind::kSwiGlu,
+                              OpKind::kAdd,
+                              OpKind::kCast,
+                              OpKind::kCrossEntropy,
+                              OpKind::kGather,
+                              OpKind::kScatter,
+                              OpKind::kSequenceToHeads,
+                              OpKind::kHeadsToSequence,
+                              OpKind::kGatherKeys};
 
 void read_fused(Reader& r, Runtime& out) {
   std::vector<std::string> names;
@@ -170,10 +184,10 @@ Runtime read_runtime(const Value& whole) {
 
 Runtime idealised(const Runtime& runtime) {
   Runtime r = runtime;
-  for (PassTemplate* p : {&r.bias_gradient, &r.accumulate_gradient, &r.cast_parameter,
-                          &r.cast_gradient, &r.accumulate_residual, &r.mixed_add.forward, &r.mixed_add.backward,
-                          &r.before_optimizer, &r.after_optimizer, &r.ring_hop.forward,
-                          &r.ring_hop.backward})
+  for (PassTemplate* p :
+       {&r.bias_gradient, &r.accumulate_gradient, &r.cast_parameter, &r.cast_gradient,
+        &r.accumulate_residual, &r.mixed_add.forward, &r.mixed_add.backward, &r.before_optimizer,
+        &r.after_optimizer, &r.ring_hop.forward, &r.ring_hop.backward})
     p->host = Seconds(0);
   for (auto& [name, op] : r.operators) op.forward.host = op.backward.host = Seconds(0);
   r.host_per_kernel = r.host_per_module = r.host_optimizer = Seconds(0);

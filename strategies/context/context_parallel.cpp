@@ -8,13 +8,15 @@ namespace rehearse {
 namespace {
 
 constexpr std::array kMethods{
-    ContextMethod{"ring", "keys and values travel from rank to rank beside attention (Liu et al. 2023)",
+    ContextMethod{"ring",
+                  "keys and values travel from rank to rank beside attention (Liu et al. 2023)",
                   ring_attention},
     ContextMethod{"all_gather", "keys and values are gathered before attention (Llama 3)",
                   gathered_keys},
-    ContextMethod{"ulysses",
-                  "all-to-all: the whole sequence of some heads (DeepSpeed Ulysses, Jacobs et al. 2023)",
-                  ulysses},
+    ContextMethod{
+        "ulysses",
+        "all-to-all: the whole sequence of some heads (DeepSpeed Ulysses, Jacobs et al. 2023)",
+        ulysses},
 };
 
 }  // namespace
@@ -37,7 +39,10 @@ TensorId insert_before(OpGraph& g, std::size_t at, OpKind kind, TensorId from,
   t.dims = std::move(dims);
   t.kind = TensorKind::kActivation;
   t.view_of = kNoTensor;
-  const Op op{kind, g.tensor(from).name + "." + std::string(to_string(kind)), {from}, {},
+  const Op op{kind,
+              g.tensor(from).name + "." + std::string(to_string(kind)),
+              {from},
+              {},
               {static_cast<TensorId>(g.tensors.size())}};
   g.tensors.push_back(std::move(t));
   for (std::size_t i = at; i < g.ops.size(); ++i)

@@ -8,8 +8,8 @@
 namespace rehearse {
 
 // Context parallelism: every rank of a group has an equal part of each sequence. All operators but
-// attention work on a part as on a shorter sequence; a method says how a query meets all keys before
-// it. One file a method.
+// attention work on a part as on a shorter sequence; a method says how a query meets all keys
+// before it. One file a method.
 struct ContextMethod {
   const char* name;
   const char* summary;

@@ -2,9 +2,9 @@
 
 namespace rehearse {
 
-// DeepSpeed Ulysses (Jacobs et al. 2023): all-to-alls turn queries, keys and values of a part of the
-// sequence and all heads into those of the whole sequence and a part of the heads, and attention's
-// result back. Key-value heads that are fewer than the ranks are replicated.
+// DeepSpeed Ulysses (Jacobs et al. 2023): all-to-alls turn queries, keys and values of a part of
+// the sequence and all heads into those of the whole sequence and a part of the heads, and
+// attention's result back. Key-value heads that are fewer than the ranks are replicated.
 OpGraph ulysses(OpGraph block, int ranks) {
   const std::size_t first = find_operator(block, "qkv") + 1;
   std::size_t at = first;

@@ -10,8 +10,8 @@ void SegmentBuilder::cast_parameters(const Op& op) {
   for (TensorId p : op.parameters) {
     TrafficBase base;
     base.parameters = graph_.tensor(p).bytes();
-    allocate(MemoryScope::kFrame, cast_slot(p),
-             Bytes(base.parameters.value / 2), MemoryCategory::kActivations);
+    allocate(MemoryScope::kFrame, cast_slot(p), Bytes(base.parameters.value / 2),
+             MemoryCategory::kActivations);
     kernels(template_kernels(context_, context_.runtime.cast_parameter, base), op,
             context_.runtime.cast_parameter.host);
   }
@@ -41,11 +41,13 @@ void SegmentBuilder::forward_kernels_of(const Op& op) {
   if (op.ring > 1)
     for (Bytes b : ring_messages(graph_, op, AttentionDirection::kForward))
       beside(CollectiveOp::kSendRecv, b, GroupKind::kContext);
-  kernels(forward_kernels(context_, graph_, op), op, template_of(context_.runtime, graph_, op).forward.host);
+  kernels(forward_kernels(context_, graph_, op), op,
+          template_of(context_.runtime, graph_, op).forward.host);
   forward_communication(op);
 }
 
-// `run`: the run of fused operators that the operator belongs to; its last operator runs the kernel.
+// `run`: the run of fused operators that the operator belongs to; its last operator runs the
+// kernel.
 void SegmentBuilder::forward_operator(const Op& op, const std::set<TensorId>& keep,
                                       const FusedRun* run) {
   cast_parameters(op);

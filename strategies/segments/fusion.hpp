@@ -33,6 +33,7 @@ OpGraph with_fused_tensors(OpGraph graph, const Runtime& runtime);
 std::vector<OpId> regathers(const Runtime& runtime, const OpGraph& graph, const Op& op);
 
 // What backward keeps when gathered tensors are not kept but gathered again.
-BackwardGraph without_gathered(BackwardGraph backward, const OpGraph& graph, const Runtime& runtime);
+BackwardGraph without_gathered(BackwardGraph backward, const OpGraph& graph,
+                               const Runtime& runtime);
 
 }  // namespace rehearse

@@ -35,7 +35,8 @@ struct Ideal {
     return fmt::format(
         "model: {}\n"
         "cluster:\n"
-        "  gpu: {{architecture: none, sm_count: 1, boost_clock_mhz: 1000, peak: {{bf16: 1 TFLOP/s}},\n"
+        "  gpu: {{architecture: none, sm_count: 1, boost_clock_mhz: 1000, peak: {{bf16: 1 "
+        "TFLOP/s}},\n"
         "        memory: 1000 TB, memory_bandwidth: inf}}\n"
         "  gpus_per_node: {}\n"
         "  intra_node: {{type: nvswitch, {}}}\n"
@@ -147,7 +148,8 @@ struct Communicated {
   std::int64_t wire = 0;
 };
 
-inline Communicated communicated(const Simulation& s, const std::string& operation, const std::string& group) {
+inline Communicated communicated(const Simulation& s, const std::string& operation,
+                                 const std::string& group) {
   Communicated out;
   for (const CommunicationRow& row : s.report.communication) {
     if (row.operation != operation || row.group != group) continue;
@@ -192,9 +194,10 @@ void replay_memory(const Program& program, const RankProgram& rank, Seen seen) {
 // everything that is kept for backward, and nothing that lives inside an operator alone.
 inline std::int64_t live_activations(const Simulation& s, std::size_t rank) {
   std::int64_t most = 0;
-  replay_memory(s.program, s.program.ranks.at(rank), [&](const Step&, const Live&, const Live& now) {
-    most = std::max(most, now[static_cast<std::size_t>(MemoryCategory::kActivations)]);
-  });
+  replay_memory(
+      s.program, s.program.ranks.at(rank), [&](const Step&, const Live&, const Live& now) {
+        most = std::max(most, now[static_cast<std::size_t>(MemoryCategory::kActivations)]);
+      });
   return most;
 }
 

@@ -28,8 +28,8 @@ Ideal pipeline(const char* schedule, int p, int m, int layers) {
 TEST_CASE("o16: a step of GPipe and 1F1B takes (m + p - 1)(tf + tb)") {
   const SimTime tf(1'000'003), tb(2'100'001);
   for (const char* schedule : {"gpipe", "1f1b"}) {
-    for (const auto& [p, m] :
-         std::vector<std::pair<int, int>>{{2, 1}, {2, 7}, {4, 2}, {4, 8}, {8, 8}, {8, 32}, {5, 13}}) {
+    for (const auto& [p, m] : std::vector<std::pair<int, int>>{
+             {2, 1}, {2, 7}, {4, 2}, {4, 8}, {8, 8}, {8, 32}, {5, 13}}) {
       const Retimed r(pipeline(schedule, p, m, p), tf, tb);
       CAPTURE(schedule, p, m);
       CHECK(r.step.ps == (m + p - 1) * (tf.ps + tb.ps));

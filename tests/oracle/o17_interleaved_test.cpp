@@ -3,10 +3,10 @@
 #include "tests/oracle/ideal.hpp"
 
 // O17. Interleaved 1F1B: v chunks a rank, each 1/v of a stage, micro-batches in rounds of p. A rank
-// computes m (tf + tb) as ever, but it waits for chunks: the first micro-batch reaches the last rank
-// after (p-1) tf/v, and the last backward leaves it (p-1) tb/v before the end. So
-// T = m (tf + tb) + (p-1)(tf + tb)/v; the bubble is (p-1)/(vm) of the step without it and
-// (p-1)/(vm + p - 1) of the step.
+// computes m (tf + tb) as ever, but it waits for chunks: the first micro-batch reaches the last
+// rank after (p-1) tf/v, and the last backward leaves it (p-1) tb/v before the end. So T = m (tf +
+// tb) + (p-1)(tf + tb)/v; the bubble is (p-1)/(vm) of the step without it and (p-1)/(vm + p - 1) of
+// the step.
 
 using namespace rehearse;
 using namespace rehearse::test;
@@ -19,8 +19,8 @@ TEST_CASE("o17: interleaving divides the bubble by v") {
     ideal.model = tiny_model(p * v);
     ideal.gpus = p;
     ideal.training = micro_batches(m);
-    ideal.plan = fmt::format(
-        "pipeline_parallel: {}, schedule: interleaved-1f1b, virtual_stages: {}", p, v);
+    ideal.plan =
+        fmt::format("pipeline_parallel: {}, schedule: interleaved-1f1b, virtual_stages: {}", p, v);
     const Retimed r(ideal, tf, tb);
     CAPTURE(p, m, v);
     CHECK(r.step.ps == (m * v + p - 1) * (tf.ps + tb.ps));

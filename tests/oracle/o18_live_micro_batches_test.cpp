@@ -1,6 +1,5 @@
-#include <catch2/catch.hpp>
-
 #include <algorithm>
+#include <catch2/catch.hpp>
 
 #include "strategies/schedules/schedule.hpp"
 #include "tests/oracle/ideal.hpp"
@@ -38,11 +37,17 @@ struct Case {
   int p, m, v;
 };
 
-const Case kCases[] = {
-    {"gpipe", 4, 8, 1},            {"gpipe", 8, 3, 1},           {"1f1b", 2, 1, 1},
-    {"1f1b", 4, 2, 1},             {"1f1b", 4, 8, 1},            {"1f1b", 8, 32, 1},
-    {"interleaved-1f1b", 4, 4, 2}, {"interleaved-1f1b", 4, 8, 2}, {"interleaved-1f1b", 4, 16, 3},
-    {"interleaved-1f1b", 8, 8, 2}, {"interleaved-1f1b", 2, 2, 4}};
+const Case kCases[] = {{"gpipe", 4, 8, 1},
+                       {"gpipe", 8, 3, 1},
+                       {"1f1b", 2, 1, 1},
+                       {"1f1b", 4, 2, 1},
+                       {"1f1b", 4, 8, 1},
+                       {"1f1b", 8, 32, 1},
+                       {"interleaved-1f1b", 4, 4, 2},
+                       {"interleaved-1f1b", 4, 8, 2},
+                       {"interleaved-1f1b", 4, 16, 3},
+                       {"interleaved-1f1b", 8, 8, 2},
+                       {"interleaved-1f1b", 2, 2, 4}};
 
 }  // namespace
 
@@ -75,7 +80,8 @@ TEST_CASE("o18: micro-batches alive in the simulated ranks' memory") {
   for (const Case& c : kCases) {
     Ideal ideal;
     ideal.model = fmt::format(
-        "{{model_type: gpt2, n_layer: {}, n_embd: {}, n_head: {}, n_positions: {}, vocab_size: {}}}",
+        "{{model_type: gpt2, n_layer: {}, n_embd: {}, n_head: {}, n_positions: {}, vocab_size: "
+        "{}}}",
         c.p * c.v, h, heads, s, vocabulary);
     ideal.gpus = c.p;
     ideal.training = fmt::format(

@@ -20,11 +20,10 @@ Simulation run(const char* schedule, int v) {
   Ideal ideal;
   ideal.model = tiny_model(kRanks * v, kHidden);
   ideal.gpus = kRanks;
-  ideal.training = fmt::format(
-      "sequence_length: {}, micro_batch_size: {}, global_batch_size: {}", kLength,
-      kMicroBatchSize, kMicroBatches * kMicroBatchSize);
-  ideal.plan = fmt::format("pipeline_parallel: {}, schedule: {}, virtual_stages: {}", kRanks,
-                           schedule, v);
+  ideal.training = fmt::format("sequence_length: {}, micro_batch_size: {}, global_batch_size: {}",
+                               kLength, kMicroBatchSize, kMicroBatches * kMicroBatchSize);
+  ideal.plan =
+      fmt::format("pipeline_parallel: {}, schedule: {}, virtual_stages: {}", kRanks, schedule, v);
   return simulate(ideal);
 }
 

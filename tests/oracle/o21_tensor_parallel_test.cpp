@@ -2,9 +2,9 @@
 
 #include "tests/oracle/ideal.hpp"
 
-// O21. Tensor parallelism as Megatron cuts a layer: the attention and the feed-forward part each end
-// in a product whose results must be added over the ranks (all-reduce forward), and each begin with
-// one whose input gradients must (all-reduce backward). So 2 + 2 all-reduces a layer, each of
+// O21. Tensor parallelism as Megatron cuts a layer: the attention and the feed-forward part each
+// end in a product whose results must be added over the ranks (all-reduce forward), and each begin
+// with one whose input gradients must (all-reduce backward). So 2 + 2 all-reduces a layer, each of
 // [b, s, h] in two bytes, 2 b s h; over l layers and B sequences 8 l B s h a step.
 
 using namespace rehearse;
@@ -21,8 +21,8 @@ Simulation run(const char* family, int layers, int t, const std::string& plan = 
       "vocab_size: 128}}",
       family, kH, layers);
   ideal.gpus = t;
-  ideal.training = fmt::format(
-      "sequence_length: {}, micro_batch_size: {}, global_batch_size: {}", kS, kB, kB * kMicroBatches);
+  ideal.training = fmt::format("sequence_length: {}, micro_batch_size: {}, global_batch_size: {}",
+                               kS, kB, kB * kMicroBatches);
   ideal.plan = fmt::format("tensor_parallel: {}{}", t, plan);
   return simulate(ideal);
 }
@@ -42,11 +42,12 @@ TEST_CASE("o21: four all-reduces of 2bsh a layer, 8lBsh a step") {
 }
 
 // With the vocabulary cut too, the embedding adds its rows forward and the head its input's
-// gradient backward, 2 b s h each, and the loss three numbers a token (maximum, sum of exponentials,
-// logit of the target) in fp32.
+// gradient backward, 2 b s h each, and the loss three numbers a token (maximum, sum of
+// exponentials, logit of the target) in fp32.
 TEST_CASE("o21: cutting the vocabulary adds two all-reduces of 2bsh and three of 4bs") {
   const Communicated whole = communicated(run("gpt2", 2, 4), "all_reduce", "tp");
-  const Communicated cut = communicated(run("gpt2", 2, 4, ", vocabulary_parallel: true"), "all_reduce", "tp");
+  const Communicated cut =
+      communicated(run("gpt2", 2, 4, ", vocabulary_parallel: true"), "all_reduce", "tp");
   CHECK(cut.count - whole.count == 5 * kMicroBatches);
   CHECK(cut.payload - whole.payload == kMicroBatches * (2 * 2 * kB * kS * kH + 3 * 4 * kB * kS));
 }

@@ -3,9 +3,9 @@
 #include "tests/oracle/ideal.hpp"
 
 // O22. Sequence parallelism (Korthikanti et al. 2022) cuts what tensor parallelism leaves whole
-// along the sequence: every all-reduce of 2 b s h becomes a reduce-scatter where the cut part begins
-// and an all-gather where it ends. A ring all-reduce is those two, so a rank sends as many bytes:
-// 2 (t-1)/t 2bsh = (t-1)/t 2bsh + (t-1)/t 2bsh.
+// along the sequence: every all-reduce of 2 b s h becomes a reduce-scatter where the cut part
+// begins and an all-gather where it ends. A ring all-reduce is those two, so a rank sends as many
+// bytes: 2 (t-1)/t 2bsh = (t-1)/t 2bsh + (t-1)/t 2bsh.
 //
 // Megatron keeps the inputs of the column-parallel products cut and gathers both again in backward
 // (section 4.2.2 there: hidden behind a product, and not counted in the row): (t-1)/t 2bsh each.
@@ -17,8 +17,7 @@ namespace {
 
 constexpr std::int64_t kS = 64, kH = 64, kB = 2;
 
-Simulation run(int layers, int t, bool sequence_parallel,
-               const char* runtime = "pytorch-eager") {
+Simulation run(int layers, int t, bool sequence_parallel, const char* runtime = "pytorch-eager") {
   Ideal ideal;
   ideal.model = fmt::format(
       "{{model_type: gpt2, hidden_size: {}, num_attention_heads: 8, num_hidden_layers: {}, "
@@ -38,7 +37,8 @@ TEST_CASE("o22: a layer's all-reduces become as many reduce-scatters and all-gat
   for (const int t : {2, 8}) {
     const Simulation one = run(1, t, true), four = run(4, t, true);
     for (const char* operation : {"reduce_scatter", "all_gather"}) {
-      const Communicated few = communicated(one, operation, "tp"), many = communicated(four, operation, "tp");
+      const Communicated few = communicated(one, operation, "tp"),
+                         many = communicated(four, operation, "tp");
       CAPTURE(t, operation);
       CHECK(many.count - few.count == 3 * 4);
       CHECK(many.payload - few.payload == 3 * 4 * 2 * kB * kS * kH);

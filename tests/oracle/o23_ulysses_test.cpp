@@ -1,12 +1,12 @@
-// O23: Ulysses (Jacobs et al. 2023). A rank has s/P tokens of every sequence. Before attention, q, k and
-// v (b s/P tokens of h numbers each) go from "a part of the sequence, all heads" to "the whole
-// sequence, h/P columns of the heads", and attention's result comes back: 4 all-to-alls a layer in
-// forward, each of a buffer of 2 b (s/P) h bytes (bf16), of which (P-1)/P leave the rank. Backward is
-// the reverse of each: 4 more. With grouped queries k and v have kv/heads of the bytes.
+// O23: Ulysses (Jacobs et al. 2023). A rank has s/P tokens of every sequence. Before attention, q,
+// k and v (b s/P tokens of h numbers each) go from "a part of the sequence, all heads" to "the
+// whole sequence, h/P columns of the heads", and attention's result comes back: 4 all-to-alls a
+// layer in forward, each of a buffer of 2 b (s/P) h bytes (bf16), of which (P-1)/P leave the rank.
+// Backward is the reverse of each: 4 more. With grouped queries k and v have kv/heads of the bytes.
 //
-// Idealised, an all-to-all of S bytes takes (P-1) a + (P-1)/P S/B (O9) and blocks the compute stream,
-// so a layer takes 2 sum((P-1) a + (P-1)/P S_i/B) longer than on links that cost nothing. P must
-// divide the heads.
+// Idealised, an all-to-all of S bytes takes (P-1) a + (P-1)/P S/B (O9) and blocks the compute
+// stream, so a layer takes 2 sum((P-1) a + (P-1)/P S_i/B) longer than on links that cost nothing. P
+// must divide the heads.
 
 #include "sim/base/error.hpp"
 #include "tests/unit/context_scenarios.hpp"

@@ -1,7 +1,8 @@
-// O24: ring attention (Liu et al. 2023). A rank keeps the queries of its s/P tokens; keys and values
-// of s/P tokens, S = 2 * 2 * b * (s/P) * h bytes (bf16, multi-head), visit it one part after the other:
-// P - 1 hops a layer in forward. Backward needs them once more, and their gradients, as large,
-// follow one hop behind until they are home: 2 (P - 1) S bytes in P messages, of S, 2S, ..., 2S, S.
+// O24: ring attention (Liu et al. 2023). A rank keeps the queries of its s/P tokens; keys and
+// values of s/P tokens, S = 2 * 2 * b * (s/P) * h bytes (bf16, multi-head), visit it one part after
+// the other: P - 1 hops a layer in forward. Backward needs them once more, and their gradients, as
+// large, follow one hop behind until they are home: 2 (P - 1) S bytes in P messages, of S, 2S, ...,
+// 2S, S.
 //
 // A message goes while the part at hand is computed, and the next part starts when both are done.
 // Idealised, with a the time of one part's attention, c(x) = latency + x/B, and backward 2.5 times
@@ -11,8 +12,8 @@
 // so that links add 0 where a >= c, and the difference of every hop where they are slower.
 //
 // A causal mask is balanced: the sequence is cut into 2P chunks, rank r has r and 2P - 1 - r, and
-// each of its hops has half of the pairs. All of attention is s^2/2 pairs, an even share of which is
-// what a rank computes. Gathering keys (Llama 3) does the same with two kernels.
+// each of its hops has half of the pairs. All of attention is s^2/2 pairs, an even share of which
+// is what a rank computes. Gathering keys (Llama 3) does the same with two kernels.
 
 #include "tests/unit/context_scenarios.hpp"
 
@@ -48,11 +49,11 @@ TEST_CASE("O24 a hop takes the longer of attention and message") {
     c.link = fmt::format("bandwidth: {} GB/s, latency: 1 us", bandwidth / 1e9);
     const Simulation s = c.run();
     const double one = 1e-6 + block / bandwidth, two = 1e-6 + 2 * block / bandwidth;
-    const double layer =
-        3 * longer(a, one) + 2 * longer(2.5 * a, one) + 2 * longer(2.5 * a, two);
+    const double layer = 3 * longer(a, one) + 2 * longer(2.5 * a, one) + 2 * longer(2.5 * a, two);
     const ContextTraffic reduction = traffic_of(s, "all_reduce", "dp");
-    CHECK((s.report.step_time - free).value ==
-          Approx(static_cast<double>(c.layers) * layer + reduction.time).epsilon(1e-6).margin(1e-10));
+    CHECK(
+        (s.report.step_time - free).value ==
+        Approx(static_cast<double>(c.layers) * layer + reduction.time).epsilon(1e-6).margin(1e-10));
     CHECK(traffic_of(s, "send_recv", "cp").exposed ==
           Approx(static_cast<double>(c.layers) * layer).epsilon(1e-6).margin(1e-10));
   }

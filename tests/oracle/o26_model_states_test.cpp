@@ -42,8 +42,8 @@ Run run(int zero, int n, int layers, int hidden, const std::string& precision) {
   ideal.runtime = kEvenShares;
   const Simulation s = simulate(ideal);
   const RankProgram& rank = s.program.ranks.front();
-  Run out{s.report.parameters, {rank.parameters.value, rank.persistent_gradients.value,
-                                rank.optimizer_states.value}};
+  Run out{s.report.parameters,
+          {rank.parameters.value, rank.persistent_gradients.value, rank.optimizer_states.value}};
   bool backward = false;
   replay_memory(s.program, rank, [&](const Step& step, const Live& before, const Live&) {
     const auto* segment = std::get_if<RunSegment>(&step.work);
@@ -82,7 +82,8 @@ TEST_CASE("o26: 7.5 billion parameters over 64 ranks: 120, 31.4, 16.6 and 1.9 GB
     const double shard_beside = zero == 2 ? 2 * 7.5 / 64 : 0;
     CAPTURE(zero);
     CHECK(static_cast<double>(psi) == Approx(7.5e9).epsilon(0.0025));
-    const double gigabytes = static_cast<double>(s.total()) * 1e-9 * 7.5e9 / static_cast<double>(psi);
+    const double gigabytes =
+        static_cast<double>(s.total()) * 1e-9 * 7.5e9 / static_cast<double>(psi);
     CHECK(gigabytes - shard_beside == Approx(published[zero]).margin(0.06));
   }
 }

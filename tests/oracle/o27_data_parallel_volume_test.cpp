@@ -6,10 +6,10 @@
 // ranks): one reduce-scatter or all-gather of everything by a ring. An all-reduce is 2 u.
 //   DP, and ZeRO 1 (reduce-scatter the gradients, gather the parameters): 2, with any number g of
 //   accumulated micro-batches.
-//   ZeRO 2: gathers once and reduces. On the last micro-batch alone 2, or g + 1 where parameters are
-//   gathered again for every micro-batch, as FSDP does. After every micro-batch g + 1.
-//   ZeRO 3: gathers for forward and again for backward: 3; 2 g + 1 reducing on the last micro-batch
-//   alone, 3 g after every one.
+//   ZeRO 2: gathers once and reduces. On the last micro-batch alone 2, or g + 1 where parameters
+//   are gathered again for every micro-batch, as FSDP does. After every micro-batch g + 1. ZeRO 3:
+//   gathers for forward and again for backward: 3; 2 g + 1 reducing on the last micro-batch alone,
+//   3 g after every one.
 // Eager PyTorch's ZeRO 1 (ZeroRedundancyOptimizer on DDP) all-reduces, 2 u, and then every owner
 // broadcasts its parameters: 2 Psi more, as a rank of a chain passes everything on.
 
@@ -83,7 +83,8 @@ TEST_CASE("o27: ZeRO 3") {
 
 // What `gradient_reduction` is when it is left out.
 TEST_CASE("o27: Megatron reduces after every micro-batch") {
-  const Volume two = run("zero_stage: 2", 4, "megatron"), three = run("zero_stage: 3", 4, "megatron");
+  const Volume two = run("zero_stage: 2", 4, "megatron"),
+               three = run("zero_stage: 3", 4, "megatron");
   CHECK(two.wire == 5 * two.unit());
   CHECK(three.wire == 12 * three.unit());
 }

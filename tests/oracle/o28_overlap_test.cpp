@@ -1,13 +1,12 @@
-#include <catch2/catch.hpp>
-
 #include <algorithm>
+#include <catch2/catch.hpp>
 
 #include "tests/oracle/ideal.hpp"
 
-// O28. Data parallelism that reduces gradients bucket by bucket while backward goes on. With K equal
-// buckets the i-th is there Tf + i Tb/K after the start and takes Tar/K. When reductions are the
-// slower they follow each other without a gap from the first bucket on, T = Tf + Tb/K + Tar; when
-// backward is, only the last is left over, T = Tf + Tb + Tar/K. So
+// O28. Data parallelism that reduces gradients bucket by bucket while backward goes on. With K
+// equal buckets the i-th is there Tf + i Tb/K after the start and takes Tar/K. When reductions are
+// the slower they follow each other without a gap from the first bucket on, T = Tf + Tb/K + Tar;
+// when backward is, only the last is left over, T = Tf + Tb + Tar/K. So
 //   T = Tf + max(Tb/K + Tar, Tb + Tar/K),
 // in the limit of small buckets Tf + max(Tb, Tar), and Tf + Tb + Tar without overlap.
 //

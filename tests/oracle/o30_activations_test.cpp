@@ -9,8 +9,8 @@
 //   MLP: input 2, of GELU 8, of the second product 8, mask 1:             19 sbh
 //   two layer norms' inputs: 4 sbh
 // so sbh (34 + 5 a s/h); cut over t ranks sbh (10 + 24/t + 5 a s/(h t)); with sequence parallelism
-// sbh (34/t + 5 a s/(h t)); recomputing the attention core takes 5 a s/h away; recomputing the whole
-// layer leaves its input, 2 sbh.
+// sbh (34/t + 5 a s/(h t)); recomputing the attention core takes 5 a s/h away; recomputing the
+// whole layer leaves its input, 2 sbh.
 //
 // Two things the formula leaves out are counted here. A layer norm keeps the mean and the inverse
 // deviation of every token in fp32: 16 s b a layer. And where Megatron gathers the inputs of the
@@ -37,11 +37,13 @@ std::int64_t layer_bytes(const Shape& x, int t, bool sequence_parallel, const ch
   const auto kept = [&](int layers) {
     Ideal ideal;
     ideal.model = fmt::format(
-        "{{model_type: gpt2, n_layer: {}, n_embd: {}, n_head: {}, n_positions: {}, vocab_size: 128}}",
+        "{{model_type: gpt2, n_layer: {}, n_embd: {}, n_head: {}, n_positions: {}, vocab_size: "
+        "128}}",
         layers, x.h, x.a, x.s);
     ideal.gpus = t;
     ideal.training = fmt::format(
-        "sequence_length: {}, micro_batch_size: {}, global_batch_size: {}, dropout: 0.1, recompute: {}",
+        "sequence_length: {}, micro_batch_size: {}, global_batch_size: {}, dropout: 0.1, "
+        "recompute: {}",
         x.s, x.b, x.b, recompute);
     ideal.plan = fmt::format("tensor_parallel: {}, sequence_parallel: {}", t, sequence_parallel);
     ideal.runtime = runtime;

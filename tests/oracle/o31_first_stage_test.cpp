@@ -3,8 +3,8 @@
 #include "tests/oracle/ideal.hpp"
 
 // O31. Under 1F1B with m >= p micro-batches the first of p stages keeps p of them, each for its l/p
-// layers: as much as all l layers keep for one micro-batch, whatever p is. So cutting the model into
-// stages does not make the first stage's activations smaller.
+// layers: as much as all l layers keep for one micro-batch, whatever p is. So cutting the model
+// into stages does not make the first stage's activations smaller.
 //
 // Beside the layers' own, every micro-batch in flight keeps the mask of the embedding's dropout,
 // s b h, and, with more than one stage, the stage's output until its gradient returns, 2 s b h.
@@ -19,7 +19,8 @@ TEST_CASE("o31: the first stage keeps all layers' worth of activations, however 
     for (const int m : {p, 2 * p, 3 * p + 1}) {
       Ideal ideal;
       ideal.model = fmt::format(
-          "{{model_type: gpt2, n_layer: {}, n_embd: {}, n_head: {}, n_positions: {}, vocab_size: 128}}",
+          "{{model_type: gpt2, n_layer: {}, n_embd: {}, n_head: {}, n_positions: {}, vocab_size: "
+          "128}}",
           layers, h, heads, s);
       ideal.gpus = p;
       ideal.training = fmt::format(

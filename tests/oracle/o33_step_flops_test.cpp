@@ -23,8 +23,8 @@ Simulation run(const char* recompute, double dropout = 0.1, int gpus = 1,
                const char* runtime = "pytorch-eager") {
   Ideal ideal;
   ideal.model = fmt::format(
-      "{{model_type: gpt2, n_layer: {}, n_embd: {}, n_head: 8, n_positions: {}, vocab_size: {}}}", kL,
-      kH, kS, kV);
+      "{{model_type: gpt2, n_layer: {}, n_embd: {}, n_head: 8, n_positions: {}, vocab_size: {}}}",
+      kL, kH, kS, kV);
   ideal.gpus = gpus;
   ideal.training = fmt::format(
       "sequence_length: {}, micro_batch_size: 1, global_batch_size: {}, dropout: {}, recompute: {}",

@@ -1,5 +1,5 @@
-// Ranks of a context- or tensor-parallel group do the same: simulating one of them, or all, or a task a
-// kernel instead of a task a segment, gives the same step to the picosecond.
+// Ranks of a context- or tensor-parallel group do the same: simulating one of them, or all, or a
+// task a kernel instead of a task a segment, gives the same step to the picosecond.
 
 #include <catch2/catch.hpp>
 #include <string>
@@ -15,24 +15,27 @@ Seconds step(const std::string& plan, const std::string& runtime, bool fold, boo
   const std::string text =
       "model: {name: llama3.2-1b, num_hidden_layers: 2}\n"
       "cluster: {name: dgx-h100, nodes: 1, gpus_per_node: 4}\n"
-      "training: {sequence_length: 2048, micro_batch_size: 1, global_batch_size: 4, precision: mixed}\n"
-      "plan: {" + plan + "}\nruntime: " + runtime + "\n";
+      "training: {sequence_length: 2048, micro_batch_size: 1, global_batch_size: 4, precision: "
+      "mixed}\n"
+      "plan: {" +
+      plan + "}\nruntime: " + runtime + "\n";
   SimulationOptions options;
   options.fold = fold;
   options.merge = merge;
-  return simulate(read_scenarios(parse_text(text, "test"), "test").front(), options).report.step_time;
+  return simulate(read_scenarios(parse_text(text, "test"), "test").front(), options)
+      .report.step_time;
 }
 
 TEST_CASE("context and tensor parallelism: folded is unfolded, merged is not merged") {
-  const std::string plan = GENERATE(
-      as<std::string>{}, "context_parallel: 4",
-      "context_parallel: 4, context_parallel_method: all_gather",
-      "context_parallel: 4, context_parallel_method: ulysses, zero_stage: 1",
-      "context_parallel: 2, tensor_parallel: 2, sequence_parallel: true",
-      "context_parallel: 2, context_parallel_method: ulysses, tensor_parallel: 2",
-      "context_parallel: 2, context_parallel_method: all_gather, zero_stage: 3",
-      "context_parallel: 2, pipeline_parallel: 2", "tensor_parallel: 4, sequence_parallel: true",
-      "tensor_parallel: 2, zero_stage: 1");
+  const std::string plan =
+      GENERATE(as<std::string>{}, "context_parallel: 4",
+               "context_parallel: 4, context_parallel_method: all_gather",
+               "context_parallel: 4, context_parallel_method: ulysses, zero_stage: 1",
+               "context_parallel: 2, tensor_parallel: 2, sequence_parallel: true",
+               "context_parallel: 2, context_parallel_method: ulysses, tensor_parallel: 2",
+               "context_parallel: 2, context_parallel_method: all_gather, zero_stage: 3",
+               "context_parallel: 2, pipeline_parallel: 2",
+               "tensor_parallel: 4, sequence_parallel: true", "tensor_parallel: 2, zero_stage: 1");
   const std::string runtime =
       GENERATE(as<std::string>{}, "pytorch-eager", "pytorch-compile", "megatron");
   INFO(runtime << ": " << plan);

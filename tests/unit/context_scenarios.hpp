@@ -10,8 +10,8 @@
 #include "sim/config/value.hpp"
 #include "tools/cli/simulation.hpp"
 
-// Idealised scenarios with context parallelism: a GPU of 1 TFLOP/s with an infinitely fast memory, so
-// that only matrix products and attention take time, and links that cost nothing unless said.
+// Idealised scenarios with context parallelism: a GPU of 1 TFLOP/s with an infinitely fast memory,
+// so that only matrix products and attention take time, and links that cost nothing unless said.
 namespace rehearse::context_test {
 
 inline constexpr double kContextPeak = 1e12;
@@ -29,15 +29,18 @@ struct ContextScenario {
 
   std::string text() const {
     return fmt::format(
-        "model: {{model_type: llama, hidden_size: {}, intermediate_size: {}, num_attention_heads: {},\n"
+        "model: {{model_type: llama, hidden_size: {}, intermediate_size: {}, num_attention_heads: "
+        "{},\n"
         "        num_key_value_heads: {}, num_hidden_layers: {}, vocab_size: 512,\n"
         "        tie_word_embeddings: false}}\n"
         "cluster:\n"
-        "  gpu: {{architecture: none, sm_count: 1, boost_clock_mhz: 1000, peak: {{bf16: 1 TFLOP/s}},\n"
+        "  gpu: {{architecture: none, sm_count: 1, boost_clock_mhz: 1000, peak: {{bf16: 1 "
+        "TFLOP/s}},\n"
         "        memory: 1000 TB, memory_bandwidth: inf}}\n"
         "  gpus_per_node: {}\n"
         "  intra_node: {{type: nvswitch, {}}}\n"
-        "training: {{sequence_length: {}, micro_batch_size: {}, global_batch_size: {}, causal: {},\n"
+        "training: {{sequence_length: {}, micro_batch_size: {}, global_batch_size: {}, causal: "
+        "{},\n"
         "           recompute: {}}}\n"
         "plan: {{context_parallel: {}, context_parallel_method: {}, gradient_sync: end, {}}}\n"
         "runtime: {}\n",
@@ -58,7 +61,7 @@ struct ContextTraffic {
 };
 
 inline ContextTraffic traffic_of(const Simulation& s, const std::string& operation,
-                          const std::string& group) {
+                                 const std::string& group) {
   for (const CommunicationRow& row : s.report.communication)
     if (row.operation == operation && row.group == group)
       return {row.count, row.payload.value, row.wire_bytes_per_rank.value, row.time.value,

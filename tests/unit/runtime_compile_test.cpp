@@ -30,7 +30,8 @@ TEST_CASE("pytorch-compile: elementwise work of a block is a few kernels", "[run
   CHECK(count_named(forward, "fused_add_rms_norm") == 1);
   CHECK(count_named(forward, "triton_poi_fused_mul_silu") == 1);
   const auto backward = kernels_of(s, "block backward");
-  // Four products twice, SwiGLU, attention, rotary with the concatenation, two norms of two kernels.
+  // Four products twice, SwiGLU, attention, rotary with the concatenation, two norms of two
+  // kernels.
   CHECK(backward.size() == 8 + 1 + 1 + 1 + 4);
 }
 
@@ -93,9 +94,9 @@ TEST_CASE("a runtime builds on another", "[runtime][catalog]") {
 TEST_CASE("a runtime's base must exist", "[runtime][catalog]") {
   TempFolder folder;
   const std::string path = folder.write("mine.yaml", "name: mine\nbase: pytorch-eagr\n");
-  CHECK_THROWS_WITH(resolve("runtimes", Value::scalar(path)),
-                    Catch::Contains("unknown runtime 'pytorch-eagr'") &&
-                        Catch::Contains("pytorch-eager"));
+  CHECK_THROWS_WITH(
+      resolve("runtimes", Value::scalar(path)),
+      Catch::Contains("unknown runtime 'pytorch-eagr'") && Catch::Contains("pytorch-eager"));
 }
 
 TEST_CASE("operators that a runtime fuses must exist", "[runtime]") {

@@ -29,8 +29,9 @@ struct RuntimeScenario {
 
   Simulation run() const {
     const std::string text =
-        "model: " + model + "\ncluster: {name: dgx-h100, nodes: 1, gpus_per_node: " +
-        std::to_string(gpus) + "}\ntraining: {sequence_length: 512, micro_batch_size: 1, " +
+        "model: " + model +
+        "\ncluster: {name: dgx-h100, nodes: 1, gpus_per_node: " + std::to_string(gpus) +
+        "}\ntraining: {sequence_length: 512, micro_batch_size: 1, " +
         "global_batch_size: " + std::to_string(batch) + ", " + training + "}\nplan: {" + plan +
         "}\nruntime: " + runtime + "\n";
     return simulate(read_scenarios(parse_text(text, "test"), "test").front());
@@ -54,9 +55,8 @@ inline std::vector<std::string> kernels_of(const Simulation& s, const std::strin
 }
 
 inline std::int64_t count_named(const std::vector<std::string>& names, const std::string& part) {
-  return std::count_if(names.begin(), names.end(), [&](const std::string& n) {
-    return n.find(part) != std::string::npos;
-  });
+  return std::count_if(names.begin(), names.end(),
+                       [&](const std::string& n) { return n.find(part) != std::string::npos; });
 }
 
 // Activations that a block's forward leaves, its output (the next block's input) included.

@@ -48,8 +48,8 @@ const std::vector<Measured>& all_measured() {
 
 // Every m of some, so that the test stays quick.
 std::vector<GemmSample> samples_of(const Measured& row, bool few) {
-  const std::string path = std::string(REHEARSE_SOURCE_DIR) + "/calibration/silicon/" +
-                           row.silicon + ".gemm_" + std::string(to_string(row.dtype)) + ".csv.gz";
+  const std::string path = fmt::format("{}/calibration/silicon/{}.gemm_{}.csv.gz",
+                                       REHEARSE_SOURCE_DIR, row.silicon, to_string(row.dtype));
   std::vector<GemmSample> out;
   for (const GemmSample& s : read_gemm_samples(path)) {
     const bool kept = s.m == 64 || s.m == 513 || s.m == 2048 || s.m == 4096 || s.m == 16384;

@@ -96,15 +96,13 @@ class ChromeTrace {
     std::vector<TaskId> order;
     for (TaskId t = 0; t < graph_.size(); ++t)
       if (arrives(t) && drawn(t)) order.push_back(t);
-    std::stable_sort(order.begin(), order.end(), [&](TaskId a, TaskId b) {
-      return timeline_.start[a] < timeline_.start[b];
-    });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](TaskId a, TaskId b) { return timeline_.start[a] < timeline_.start[b]; });
     for (const TaskId t : order) {
       const std::uint32_t device = notes_.tasks[t].device;
       auto& ends = arrival_ends_[device];
-      const auto free = std::find_if(ends.begin(), ends.end(), [&](SimTime end) {
-        return end <= timeline_.start[t];
-      });
+      const auto free = std::find_if(ends.begin(), ends.end(),
+                                     [&](SimTime end) { return end <= timeline_.start[t]; });
       arrivals_[t] = first[device] + static_cast<int>(free - ends.begin());
       if (free == ends.end())
         ends.push_back(timeline_.end[t]);
@@ -281,7 +279,7 @@ class ChromeTrace {
   std::map<TaskId, int> arrivals_;  // messages that arrive: the same
   std::vector<int> first_arrival_;  // by device: the first number after its streams'
   std::vector<std::vector<SimTime>> arrival_ends_;  // by device and thread: when it is free
-  std::vector<std::string> names_;  // as JSON strings
+  std::vector<std::string> names_;                  // as JSON strings
   fmt::memory_buffer out_;
   bool first_ = true;
   std::uint64_t flows_ = 0;
