@@ -150,6 +150,18 @@ double shape_factor(const GemmModel& model, const GemmWork& w) {
          model.output_alignment_time[output];
 }
 
+// Null where there is none.
+const GemmTrainingTable* training_table_of(const GemmModel& model, const GemmWork& w) {
+  const auto found = model.training_tables.find(w.dtype);
+  if (found == model.training_tables.end() || w.batch > 1) return nullptr;
+  const GemmTrainingTable& table = found->second[static_cast<std::size_t>(w.layout)];
+  return table.table == nullptr ? nullptr : &table;
+}
+
+bool is_training(const GemmTrainingTable* table, const GemmWork& w, Clocks clocks) {
+  return clocks == Clocks::kSustained || (table != nullptr && w.layout != GemmLayout::kForward);
+}
+
 }  // namespace
 
 std::shared_ptr<const GemmModel> read_gemm_model(Reader& efficiency) {
@@ -167,6 +179,9 @@ std::shared_ptr<const GemmModel> read_gemm_model(Reader& efficiency) {
   read_alignment(reader.child("misaligned_time"), *model);
   read_type_time(reader.child("type_time"), *model);
   read_training(reader.child("training_time"), *model);
+  if (reader.has("training_tables")) {
+    model->training_tables = read_gemm_training_tables(reader.child("training_tables"));
+  }
   reader.finish();
   fill_types(*model);
   return model;
@@ -195,7 +210,11 @@ KernelEstimate estimate_gemm(const Gpu& gpu, const GemmWork& work, Clocks clocks
   const GemmMachine machine{peak.value, gpu.memory_bandwidth.value, gpu.sm_count};
   const GemmRoofline r = entry->second.table->get()(machine, work);
   Seconds time(r.total() * shape_factor(*gpu.gemm, work));
-  if (clocks == Clocks::kSustained) time = time * gpu.gemm->training.at(time, work.layout);
+  const GemmTrainingTable* table = training_table_of(*gpu.gemm, work);
+  if (is_training(table, work, clocks)) {
+    time = time * (gpu.gemm->training.at(time, work.layout) *
+                   (table == nullptr ? 1 : table->time_ratio(work)));
+  }
   return with_shared_efficiency(compute, memory, time);
 }
 
@@ -203,9 +222,10 @@ std::string gemm_source(const Gpu& gpu, const GemmWork& work, Clocks clocks) {
   if (gpu.gemm == nullptr) return "datasheet, efficiency 1";
   const auto entry = gpu.gemm->entries.find(work.dtype);
   if (entry == gpu.gemm->entries.end()) return "datasheet, efficiency 1";
-  const GemmTrainingTime& training = gpu.gemm->training;
-  if (clocks == Clocks::kBurst || training.microseconds.empty()) return entry->second.source;
-  return entry->second.source + "; in training: " + training.source;
+  const GemmTrainingTable* table = training_table_of(*gpu.gemm, work);
+  if (!is_training(table, work, clocks)) return entry->second.source;
+  const std::string& training = table == nullptr ? gpu.gemm->training.source : table->source;
+  return entry->second.source + (training.empty() ? "" : "; in training: " + training);
 }
 
 }  // namespace rehearse

@@ -8,6 +8,7 @@
 
 #include "hardware/estimate.hpp"
 #include "hardware/gemm_table.hpp"
+#include "hardware/gemm_training_table.hpp"
 #include "hardware/work.hpp"
 #include "sim/config/reader.hpp"
 
@@ -48,6 +49,9 @@ struct GemmModel {
   // peak.
   std::map<DType, std::array<double, 3>> type_time;
   GemmTrainingTime training;  // applies at sustained clocks
+  // What that curve misses. Layouts that have one and occur in training only, dgrad and wgrad, take
+  // curve and table at burst clocks too.
+  GemmTrainingTables training_tables;
 };
 
 // Reads `efficiency.gemm` of a GPU file; null when it is missing.
