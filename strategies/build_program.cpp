@@ -14,9 +14,44 @@ struct SimulatedRank {
   int represents = 1;
 };
 
-std::vector<SimulatedRank> simulated_ranks(const ResolvedPlan& plan, bool fold) {
-  const int data = fold ? 1 : plan.data, tensor = fold ? 1 : plan.tensor,
-            context = fold ? 1 : plan.context;
+int& along(RankMap::Place& p, GroupKind axis) {
+  return axis == GroupKind::kTensor ? p.tensor : axis == GroupKind::kContext ? p.context : p.data;
+}
+
+template <class Visit>
+void for_each_pipeline(const RankMap& map, const Visit& visit) {
+  for (int d = 0; d < map.data; ++d)
+    for (int c = 0; c < map.context; ++c)
+      for (int t = 0; t < map.tensor; ++t) visit(RankMap::Place{d, t, c, 0});
+}
+
+// Ranks along an axis do the same when their messages to the neighbouring stages leave a node at the
+// same places; else each has times of its own.
+bool alike_along(const Cluster& cluster, const RankMap& map, GroupKind axis) {
+  const auto leaves_node = [&](RankMap::Place p, int stage) {
+    p.pipeline = stage;
+    const int from = map.rank_of(p);
+    p.pipeline = (stage + 1) % map.pipeline;
+    return from / cluster.gpus_per_node != map.rank_of(p) / cluster.gpus_per_node;
+  };
+  bool alike = true;
+  for_each_pipeline(map, [&](const RankMap::Place& p) {
+    RankMap::Place first = p;
+    along(first, axis) = 0;
+    for (int stage = 0; stage < map.pipeline && alike; ++stage)
+      alike = leaves_node(p, stage) == leaves_node(first, stage);
+  });
+  return alike;
+}
+
+std::vector<SimulatedRank> simulated_ranks(const ResolvedPlan& plan, const Cluster& cluster,
+                                           const RankMap& map, bool fold) {
+  const auto distinct = [&](GroupKind axis, int size) {
+    return fold && (plan.pipeline == 1 || alike_along(cluster, map, axis)) ? 1 : size;
+  };
+  const int data = distinct(GroupKind::kData, plan.data),
+            tensor = distinct(GroupKind::kTensor, plan.tensor),
+            context = distinct(GroupKind::kContext, plan.context);
   std::vector<SimulatedRank> out;
   for (int p = 0; p < plan.pipeline; ++p)
     for (int d = 0; d < data; ++d)
@@ -26,17 +61,34 @@ std::vector<SimulatedRank> simulated_ranks(const ResolvedPlan& plan, bool fold) 
   return out;
 }
 
+// Of the groups of one kind the one on most nodes: the others wait for it in the end.
+void widen(CommGroup& widest, const CommGroup& group) {
+  if (group.nodes > widest.nodes || widest.ranks == 1) widest = group;
+}
+
 CommGroup group_of(const Cluster& cluster, const RankMap& map, const char* axis) {
-  return comm_group(cluster, map.group({}, axis));
+  CommGroup out;
+  const std::string name = axis;
+  for_each_pipeline(map, [&](RankMap::Place p) {
+    if ((name == "tp" && p.tensor > 0) || (name == "cp" && p.context > 0)) return;
+    for (p.pipeline = 0; p.pipeline < (name == "pp" ? 1 : map.pipeline); ++p.pipeline)
+      widen(out, comm_group(cluster, map.group(p, axis)));
+  });
+  return out;
 }
 
 // Ranks that hold the same parameters: along data and context parallelism.
 CommGroup replicas(const Cluster& cluster, const RankMap& map) {
-  std::vector<int> ranks;
-  for (int d = 0; d < map.data; ++d)
-    for (int c = 0; c < map.context; ++c) ranks.push_back(map.rank_of({d, 0, c, 0}));
-  std::sort(ranks.begin(), ranks.end());
-  return comm_group(cluster, ranks);
+  CommGroup out;
+  for (int p = 0; p < map.pipeline; ++p)
+    for (int t = 0; t < map.tensor; ++t) {
+      std::vector<int> ranks;
+      for (int d = 0; d < map.data; ++d)
+        for (int c = 0; c < map.context; ++c) ranks.push_back(map.rank_of({d, t, c, p}));
+      std::sort(ranks.begin(), ranks.end());
+      widen(out, comm_group(cluster, ranks));
+    }
+  return out;
 }
 
 CommGroup ends_of_pipeline(const Cluster& cluster, const RankMap& map, const ResolvedPlan& plan) {
@@ -83,7 +135,9 @@ Program build_program(const ResolvedPlan& plan, const Model& model, const Cluste
       plan.plan.context_parallel_method, plan.context);
   const SharedSegments shared(program, graphs, plan, runtime);
 
-  const std::vector<SimulatedRank> simulated = simulated_ranks(plan, options.fold);
+  const std::vector<SimulatedRank> simulated = simulated_ranks(plan, cluster, map, options.fold);
+  const bool data_folded = std::all_of(simulated.begin(), simulated.end(),
+                                       [](const SimulatedRank& s) { return s.place.data == 0; });
   for (const SimulatedRank& s : simulated) {
     RankProgram rank;
     rank.rank = map.rank_of(s.place);
@@ -106,7 +160,7 @@ Program build_program(const ResolvedPlan& plan, const Model& model, const Cluste
     }
     program.ranks.push_back(std::move(rank));
     build_rank(program, program.ranks.back(), s.place, at_stage, plan, model, runtime, shared,
-               options.fold);
+               data_folded);
   }
   return program;
 }

@@ -15,7 +15,8 @@ struct BuildOptions {
 // What every simulated rank does in one step of the plan.
 //
 // Folding: ranks that differ only in their place along tensor, context or data parallelism do the
-// same and are simulated by the first of them; pipeline ranks differ. Where data-parallel ranks own
+// same and are simulated by the first of them; pipeline ranks differ. An axis along which pipelines
+// lie differently on the nodes is not folded. Where data-parallel ranks own
 // whole parameters (ZeRO 1 of PyTorch) the one with most stands for all: the others wait for it in
 // the first broadcast, so times are exact, and it has the largest peak.
 Program build_program(const ResolvedPlan& plan, const Model& model, const Cluster& cluster,

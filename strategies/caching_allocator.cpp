@@ -57,7 +57,7 @@ CachingAllocator::Handle CachingAllocator::allocate(Bytes bytes) {
     pool(small).insert({left, rest});
   }
   blocks_[h].free = false;
-  allocated_ += size;
+  allocated_ += blocks_[h].size;
   return h;
 }
 

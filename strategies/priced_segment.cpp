@@ -1,6 +1,7 @@
 #include "strategies/priced_segment.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "sim/base/sim_time.hpp"
@@ -50,6 +51,19 @@ void add_use(SegmentShare& share, std::int32_t collective, std::int64_t ps, std:
 
 }  // namespace
 
+// When a kernel and a communication that start together end: while both run each is slowed, as the
+// engine slows tasks of different streams.
+std::pair<std::int64_t, std::int64_t> Prices::side_by_side(std::int64_t kernel,
+                                                           std::int64_t communication) const {
+  const auto scaled = [](std::int64_t ps, double by) {
+    return std::llround(static_cast<double>(ps) * by);
+  };
+  const double slow = cluster_.gpu.compute_slowdown, slower = cluster_.gpu.communication_slowdown;
+  const std::int64_t k = scaled(kernel, slow), c = scaled(communication, slower);
+  if (k <= c) return {k, k + communication - scaled(k, 1 / slower)};
+  return {c + kernel - scaled(c, 1 / slow), c};
+}
+
 PricedSegment Prices::price(const Segment& segment) {
   PricedSegment out;
   std::int64_t host = 0;
@@ -74,12 +88,13 @@ PricedSegment Prices::price(const Segment& segment) {
       std::tie(p.collective, p.communication) = collective(o->communication);
       p.kernel = kernel(o->kernel.work);
       p.kernel_host = to_sim_time(o->kernel_host / host_speed).ps;
-      p.duration = std::max(p.communication, p.kernel);
-      part(instr.activity) += p.kernel;
-      part(Activity::kCollective) += p.duration - p.kernel;
-      add_use(out.share, p.collective, p.communication, std::min(p.communication, p.kernel));
+      const auto [kernel_end, communication_end] = side_by_side(p.kernel, p.communication);
+      p.duration = std::max(communication_end, kernel_end);
+      part(instr.activity) += kernel_end;
+      part(Activity::kCollective) += p.duration - kernel_end;
+      add_use(out.share, p.collective, communication_end, std::min(communication_end, kernel_end));
       run.host += p.kernel_host;
-      run.latest = launch_latency_ + std::max(host + p.communication, run.host + p.kernel);
+      run.latest = launch_latency_ + std::max(host + communication_end, run.host + kernel_end);
     } else {
       continue;
     }

@@ -51,6 +51,8 @@ class Prices {
 
  private:
   PricedSegment price(const Segment& segment);
+  std::pair<std::int64_t, std::int64_t> side_by_side(std::int64_t kernel,
+                                                     std::int64_t communication) const;
 
   const Program& program_;
   const Cluster& cluster_;

@@ -179,7 +179,11 @@ void RankLowering::remember(const MemoryChange& c) {
 bool RankLowering::run_segment(const Step& step, const RunSegment& run) {
   const bool together = rank_.groups[static_cast<int>(GroupKind::kTensor)].size() > 1 ||
                         rank_.groups[static_cast<int>(GroupKind::kContext)].size() > 1;
-  if (!state_.options.merge || together) return run_instr(step, run);
+  // Where compute and communication slow each other, a segment with both has no fixed duration.
+  const Gpu& gpu = state_.cluster.gpu;
+  const bool slows = (gpu.compute_slowdown > 1 || gpu.communication_slowdown > 1) &&
+                     !state_.prices.segment(run.segment).share.collectives.empty();
+  if (!state_.options.merge || together || slows) return run_instr(step, run);
   const Run extra{0, to_sim_time(step.host / state_.cluster.host.speed).ps, 0};
   if (run_.empty()) {
     run_micro_batch_ = step.micro_batch;
@@ -192,6 +196,7 @@ bool RankLowering::run_segment(const Step& step, const RunSegment& run) {
 
 // Instruction by instruction: for traces, and where ranks that meet inside segments are apart.
 bool RankLowering::run_instr(const Step& step, const RunSegment& run) {
+  flush();
   const Segment& segment = state_.program.segments[run.segment];
   const PricedSegment& priced = state_.prices.segment(run.segment);
   const auto note_memory = [&](std::size_t end) {

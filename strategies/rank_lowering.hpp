@@ -107,7 +107,6 @@ class RankLowering {
   std::size_t at_ = 0;      // next of rank_.steps
   std::size_t instr_ = 0;   // next of the segment's priced instructions
   std::size_t memory_ = 0;  // next of its instructions whose memory has been noted
-  bool issued_ = false;     // the step's host time has been spent
   bool arrived_ = false;    // at the meeting of the current step
   std::array<LaneState, kLanes> lanes_;
   std::vector<Event> events_;

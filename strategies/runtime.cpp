@@ -167,8 +167,8 @@ Runtime read_runtime(const Value& whole) {
   Reader r(tree, "runtime", d);
   Runtime out;
   out.name = r.required<std::string>("name");
-  constexpr std::array<std::string_view, 3> documentation{"summary", "description", "source"};
-  std::vector<std::string> ignored(documentation.begin(), documentation.end());
+  constexpr std::array<std::string_view, 3> kDocumentation{"summary", "description", "source"};
+  std::vector<std::string> ignored(kDocumentation.begin(), kDocumentation.end());
   r.ignore(ignored);
   read_host(r.child("host"), out);
   read_behaviour(r.child("behaviour"), out);

@@ -66,18 +66,20 @@ TEST_CASE("folding simulates one rank a pipeline stage") {
   }
 }
 
-// Twelve GPUs on two nodes of six, a pipeline of three ranks of four: of the middle stage two ranks
-// are on the first node and two on the second, so replicas differ in which messages leave a node.
+// Twelve GPUs on three nodes of four, replicas of three neighbours: the first replica has a node for
+// itself, and the second lies on two.
 TEST_CASE("folding is exact where replicas lie differently on the nodes") {
   PlanText plan;
-  plan.cluster = "{name: dgx-h200, nodes: 2, gpus_per_node: 6}";
+  plan.cluster = "{name: dgx-h200, nodes: 3, gpus_per_node: 4}";
   plan.model = kTinyLlama;
+  plan.rank_order = "pp-tp-cp-dp";
   plan.pipeline = 3;
   plan.global_batch = 24;
-  for (const char* sync : {"overlap", "end"}) {
-    plan.gradient_sync = sync;
-    check_fold(plan, true);
-  }
+  for (const char* sync : {"overlap", "end"})
+    for (bool ideal : {false, true}) {
+      plan.gradient_sync = sync;
+      check_fold(plan, ideal);
+    }
 }
 
 }  // namespace
