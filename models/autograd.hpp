@@ -25,8 +25,8 @@ struct BackwardGraph {
   std::vector<std::vector<TensorId>> saved;
 };
 
-// The gradient of every operator that the graph's output depends on, but for inputs that cannot have
-// one (token ids, targets, masks).
+// The gradient of every operator that the graph's output depends on, but for inputs that cannot
+// have one (token ids, targets, masks).
 BackwardGraph derive_backward(const OpGraph& graph);
 
 }  // namespace rehearse

@@ -75,9 +75,10 @@ enum class OpKind : std::uint8_t {
   kGather,        // sharding's: forward all-gather (sequence) or nothing; see strategies/tensor
   kScatter,       // sharding's: forward reduce-scatter or all-reduce
   // Context parallelism's: see strategies/context.
-  kSequenceToHeads,  // all-to-all: a part of the sequence, all heads -> all of it, a part of the heads
+  kSequenceToHeads,  // all-to-all: a part of the sequence, all heads -> all of it, a part of the
+                     // heads
   kHeadsToSequence,  // the way back
-  kGatherKeys        // forward all-gathers keys or values along the sequence, backward reduce-scatters
+  kGatherKeys  // forward all-gathers keys or values along the sequence, backward reduce-scatters
 };
 std::string_view to_string(OpKind kind);  // "embedding", "layer_norm", "linear", ...
 

@@ -25,8 +25,8 @@ void for_each_pipeline(const RankMap& map, const Visit& visit) {
       for (int t = 0; t < map.tensor; ++t) visit(RankMap::Place{d, t, c, 0});
 }
 
-// Ranks along an axis do the same when their messages to the neighbouring stages leave a node at the
-// same places; else each has times of its own.
+// Ranks along an axis do the same when their messages to the neighbouring stages leave a node at
+// the same places; else each has times of its own.
 bool alike_along(const Cluster& cluster, const RankMap& map, GroupKind axis) {
   const auto leaves_node = [&](RankMap::Place p, int stage) {
     p.pipeline = stage;

@@ -20,14 +20,14 @@ struct Lowered {
 
 // Prices a program and turns it into tasks.
 //
-// Host and streams. Every rank has a host stream; issuing takes host time, and what is issued starts
-// no earlier than that plus the launch latency. A run of segments on the compute stream is, whatever
-// happens outside, the max-plus map end = max(S + D, H + E) of the time S when its stream is free and
-// the time H when its host begins: D adds up its kernels, and E is the latest that a kernel's issue
-// and everything after it can end. So it is one task of D that starts no earlier than H + E - D:
-// merging is exact, and a run of any length costs three tasks. Where the GPU says that compute and
-// communication slow each other, segments with communication inside are not merged, and a merged task
-// ends within a picosecond a kernel of what its kernels would.
+// Host and streams. Every rank has a host stream; issuing takes host time, and what is issued
+// starts no earlier than that plus the launch latency. A run of segments on the compute stream is,
+// whatever happens outside, the max-plus map end = max(S + D, H + E) of the time S when its stream
+// is free and the time H when its host begins: D adds up its kernels, and E is the latest that a
+// kernel's issue and everything after it can end. So it is one task of D that starts no earlier
+// than H + E - D: merging is exact, and a run of any length costs three tasks. Where the GPU says
+// that compute and communication slow each other, segments with communication inside are not
+// merged, and a merged task ends within a picosecond a kernel of what its kernels would.
 //
 // Ranks meet in collectives (a join of their arrivals, then the collective on each) and in messages
 // (the transfer occupies the sender's stream; the latency follows on no stream). Ranks are

@@ -16,8 +16,8 @@ std::int64_t total(const Sums& s) {
   return t;
 }
 
-// What one segment does to the sums: its net effect, and the sums where it is highest, both relative
-// to its start.
+// What one segment does to the sums: its net effect, and the sums where it is highest, both
+// relative to its start.
 struct Effect {
   Sums net{}, at_peak{};
   std::int64_t peak = 0;
@@ -68,7 +68,8 @@ class Reserved {
     if (c.scope == MemoryScope::kNext) ++at;
     if (c.scope == MemoryScope::kRank) at = frame % positions_;
     if (c.scope == MemoryScope::kModel) at = positions_;
-    const std::uint64_t rank = c.scope == MemoryScope::kRank || c.scope == MemoryScope::kModel ? 1 : 0;
+    const std::uint64_t rank =
+        c.scope == MemoryScope::kRank || c.scope == MemoryScope::kModel ? 1 : 0;
     return (rank << 63) | (static_cast<std::uint64_t>(at + 1) << 31) |
            static_cast<std::uint32_t>(c.slot + 2);
   }

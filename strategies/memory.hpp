@@ -11,8 +11,8 @@ namespace rehearse {
 // What PyTorch's allocator would report of one rank for a step after the first. Allocations are
 // counted when the host makes them, so the peak follows from the order of the program alone.
 struct RankMemory {
-  Bytes peak{0};      // max_memory_allocated
-  Bytes reserved{0};  // max_memory_reserved
+  Bytes peak{0};                                   // max_memory_allocated
+  Bytes reserved{0};                               // max_memory_reserved
   std::array<Bytes, kMemoryCategories> at_peak{};  // by MemoryCategory
 };
 

@@ -49,9 +49,10 @@ class Checker {
     if (out_.data == 0) {
       out_.data = std::max(1, gpus / fixed);
       if (out_.data * fixed != gpus)
-        error("plan", fmt::format("tensor_parallel {} x context_parallel {} x pipeline_parallel {} = {} "
-                                  "does not divide the cluster's {} GPUs",
-                                  out_.tensor, out_.context, out_.pipeline, fixed, gpus));
+        error("plan",
+              fmt::format("tensor_parallel {} x context_parallel {} x pipeline_parallel {} = {} "
+                          "does not divide the cluster's {} GPUs",
+                          out_.tensor, out_.context, out_.pipeline, fixed, gpus));
     } else if (out_.ranks() != gpus) {
       error("plan.data_parallel",
             fmt::format("data_parallel {} x tensor_parallel {} x context_parallel {} x "
@@ -69,7 +70,8 @@ class Checker {
     if (name == "1f1b" && out_.chunks > 1) name = "interleaved-1f1b";
     out_.schedule = find_schedule(name);
     if (!out_.schedule) {
-      error("plan.schedule", fmt::format("no schedule '{}'", name), suggestion(name, schedule_names()));
+      error("plan.schedule", fmt::format("no schedule '{}'", name),
+            suggestion(name, schedule_names()));
       out_.schedule = find_schedule("1f1b");
       return;
     }
@@ -146,8 +148,8 @@ class Checker {
       return;
     }
     if (out_.stage_layers.empty()) {
-      out_.stage_layers = automatic_cuts(static_cast<int>(model_.layers), stages,
-                                         runtime_.name == "megatron");
+      out_.stage_layers =
+          automatic_cuts(static_cast<int>(model_.layers), stages, runtime_.name == "megatron");
       return;
     }
     const int sum = std::accumulate(out_.stage_layers.begin(), out_.stage_layers.end(), 0);
@@ -155,8 +157,9 @@ class Checker {
       error("plan.stage_layers", fmt::format("stage_layers has {} numbers for {} chunks",
                                              out_.stage_layers.size(), stages));
     else if (sum != model_.layers)
-      error("plan.stage_layers", fmt::format("stage_layers add up to {}, but model {} has {} layers",
-                                             sum, model_.name, model_.layers));
+      error("plan.stage_layers",
+            fmt::format("stage_layers add up to {}, but model {} has {} layers", sum, model_.name,
+                        model_.layers));
   }
 
   void context() {
@@ -187,10 +190,11 @@ class Checker {
   void data() {
     const auto& p = s_.plan;
     if (p.zero_stage >= 2 && p.gradient_sync == GradientSync::kEnd)
-      error("plan.gradient_sync",
-            fmt::format("gradient_sync: end is plain data parallelism; zero_stage {} reduces during "
-                        "backward",
-                        p.zero_stage));
+      error(
+          "plan.gradient_sync",
+          fmt::format("gradient_sync: end is plain data parallelism; zero_stage {} reduces during "
+                      "backward",
+                      p.zero_stage));
     if (p.zero_stage >= 2 && out_.data > 1 && out_.pipeline > 1 && out_.schedule->splits_backward)
       error("plan.zero_stage",
             fmt::format("schedule {} splits backward, which FSDP (zero_stage 2 and 3) cannot",
@@ -242,7 +246,8 @@ std::string plan_text(const ResolvedPlan& p) {
   if (p.data > 1 || p.ranks() == 1) add(fmt::format("dp {}", p.data));
   if (p.tensor > 1) add(fmt::format("tp {}{}", p.tensor, p.plan.sequence_parallel ? " sp" : ""));
   if (p.context > 1)
-    add(fmt::format("cp {} {}", p.context, find_context_method(p.plan.context_parallel_method).name));
+    add(fmt::format("cp {} {}", p.context,
+                    find_context_method(p.plan.context_parallel_method).name));
   if (p.pipeline > 1) {
     add(fmt::format("pp {} {}", p.pipeline, p.schedule->name));
     if (p.chunks > 1) add(fmt::format("v {}", p.chunks));
@@ -260,10 +265,16 @@ RankMap rank_map(const ResolvedPlan& p) {
 int RankMap::rank_of(const Place& p) const {
   int rank = 0, stride = 1;
   for (const std::string& axis : order) {
-    const int at = axis == "tp" ? p.tensor : axis == "cp" ? p.context : axis == "dp" ? p.data
-                 : axis == "pp" ? p.pipeline : 0;
-    const int size = axis == "tp" ? tensor : axis == "cp" ? context : axis == "dp" ? data
-                   : axis == "pp" ? pipeline : 1;
+    const int at = axis == "tp"   ? p.tensor
+                   : axis == "cp" ? p.context
+                   : axis == "dp" ? p.data
+                   : axis == "pp" ? p.pipeline
+                                  : 0;
+    const int size = axis == "tp"   ? tensor
+                     : axis == "cp" ? context
+                     : axis == "dp" ? data
+                     : axis == "pp" ? pipeline
+                                    : 1;
     rank += at * stride;
     stride *= size;
   }
@@ -273,8 +284,11 @@ int RankMap::rank_of(const Place& p) const {
 RankMap::Place RankMap::place_of(int rank) const {
   Place p;
   for (const std::string& axis : order) {
-    const int size = axis == "tp" ? tensor : axis == "cp" ? context : axis == "dp" ? data
-                   : axis == "pp" ? pipeline : 1;
+    const int size = axis == "tp"   ? tensor
+                     : axis == "cp" ? context
+                     : axis == "dp" ? data
+                     : axis == "pp" ? pipeline
+                                    : 1;
     const int at = rank % size;
     rank /= size;
     if (axis == "tp") p.tensor = at;

@@ -14,8 +14,8 @@ namespace rehearse {
 // A scenario's plan with every number settled and every combination checked.
 struct ResolvedPlan {
   int data = 1, tensor = 1, context = 1, pipeline = 1;
-  int chunks = 1;               // per pipeline rank
-  int micro_batches = 1;        // per data-parallel rank and step
+  int chunks = 1;         // per pipeline rank
+  int micro_batches = 1;  // per data-parallel rank and step
   const Schedule* schedule = nullptr;
   std::vector<int> stage_layers;  // of every stage in model order
   Plan plan;

@@ -22,10 +22,10 @@ struct Run {
 
 // A segment with its times: one entry an instruction that runs on the device.
 struct PricedInstr {
-  std::uint32_t instr = 0;      // of Segment::instrs
+  std::uint32_t instr = 0;  // of Segment::instrs
   std::int64_t duration = 0;
-  std::int64_t host = 0;        // host time before it, with that of memory changes before it
-  std::int32_t collective = -1; // of Prices::collectives
+  std::int64_t host = 0;         // host time before it, with that of memory changes before it
+  std::int32_t collective = -1;  // of Prices::collectives
   // Of an Overlap: its two durations, and the host time between them.
   std::int64_t communication = 0, kernel = 0, kernel_host = 0;
 };

@@ -17,10 +17,10 @@ namespace rehearse {
 //
 // Model. A rank's host walks a list of steps in order, as eager PyTorch's does: it issues kernels
 // and collectives onto streams, records and waits for events between streams, allocates and frees
-// memory. Work that repeats (a block's forward for every layer and micro-batch) is a segment, stored
-// once and called many times. Inside a segment everything runs in order on the compute stream;
-// whatever is asynchronous (buckets, gathers, sends) is a step of the rank. So a segment is what can
-// be priced once and merged into one task, and the steps are what must stay apart.
+// memory. Work that repeats (a block's forward for every layer and micro-batch) is a segment,
+// stored once and called many times. Inside a segment everything runs in order on the compute
+// stream; whatever is asynchronous (buckets, gathers, sends) is a step of the rank. So a segment is
+// what can be priced once and merged into one task, and the steps are what must stay apart.
 
 // Gradients meet in kData: the data-parallel ranks, with those of context parallelism, which have
 // the same parameters. kEmbedding: the first and last stage, where both hold a tied embedding.
@@ -31,8 +31,8 @@ std::string_view to_string(GroupKind g);  // "tp", "cp", "dp", "pp", "embedding"
 struct CollectiveWork {
   CollectiveOp op{};
   GroupKind group{};
-  Bytes bytes{0};      // the full buffer
-  Bytes reduced{0};    // read and written besides, when a copy belongs to it
+  Bytes bytes{0};    // the full buffer
+  Bytes reduced{0};  // read and written besides, when a copy belongs to it
 };
 
 // Memory is named by frame and slot, so that a segment can be called for any layer and micro-batch.
@@ -71,8 +71,8 @@ struct Overlap {
 // One instruction of a segment.
 struct Instr {
   std::variant<Kernel, CollectiveWork, MemoryChange, Overlap> what;
-  Seconds host{0};           // what issuing it costs the host, before it is issued
-  std::uint32_t label = 0;   // of Program::names: the operator
+  Seconds host{0};          // what issuing it costs the host, before it is issued
+  std::uint32_t label = 0;  // of Program::names: the operator
   Activity activity = Activity::kForward;
 };
 
@@ -88,11 +88,11 @@ using EventId = std::int32_t;
 // directions do not wait for each other.
 enum class StreamKind : std::uint8_t {
   kCompute,
-  kData,          // reductions of gradients
-  kGather,        // gathers of parameters
+  kData,    // reductions of gradients
+  kGather,  // gathers of parameters
   kSendNext,
   kSendPrevious,
-  kCopy           // copies around gathers (FSDP's copy-in)
+  kCopy  // copies around gathers (FSDP's copy-in)
 };
 inline constexpr int kStreamKinds = 6;
 std::string_view to_string(StreamKind s);
@@ -101,7 +101,7 @@ struct RunSegment {
   SegmentId segment = 0;
   std::int32_t frame = 0;
 };
-struct RunKernel {           // one kernel outside the compute stream's segments
+struct RunKernel {  // one kernel outside the compute stream's segments
   Kernel kernel;
   StreamKind stream{};
   Activity activity{};
@@ -111,16 +111,16 @@ struct RunCollective {
   CollectiveWork work;
   StreamKind stream{};
   std::uint32_t label = 0;
-  std::uint32_t key = 0;     // pairs the ranks' calls: the n-th with this key of each member meet
+  std::uint32_t key = 0;  // pairs the ranks' calls: the n-th with this key of each member meet
 };
 // A message to another simulated rank. `tag` pairs a send with its receive.
 struct Send {
-  std::int32_t peer = 0;     // index of Program::ranks
+  std::int32_t peer = 0;  // index of Program::ranks
   std::uint32_t tag = 0;
   Bytes bytes{0};
   StreamKind stream{};
 };
-struct Receive {             // the compute stream waits until the message has arrived
+struct Receive {  // the compute stream waits until the message has arrived
   std::int32_t peer = 0;
   std::uint32_t tag = 0;
   Bytes bytes{0};
@@ -133,7 +133,7 @@ struct Wait {
   EventId event = 0;
   StreamKind stream{};
 };
-struct HostWait {            // the host goes on when the event has happened
+struct HostWait {  // the host goes on when the event has happened
   EventId event = 0;
 };
 struct Memory {
@@ -141,8 +141,8 @@ struct Memory {
   std::int32_t frame = 0;
 };
 
-using StepWork =
-    std::variant<RunSegment, RunKernel, RunCollective, Send, Receive, Record, Wait, HostWait, Memory>;
+using StepWork = std::variant<RunSegment, RunKernel, RunCollective, Send, Receive, Record, Wait,
+                              HostWait, Memory>;
 
 struct Step {
   StepWork work;
@@ -162,7 +162,7 @@ struct RankProgram {
   std::vector<Step> steps;
   Bytes parameters{0}, optimizer_states{0};  // resident for the whole run
   Bytes persistent_gradients{0};
-  Bytes buffers{0};                          // resident temporaries: workspaces, rotary tables
+  Bytes buffers{0};  // resident temporaries: workspaces, rotary tables
   int events = 0;
 };
 
@@ -173,7 +173,8 @@ struct Program {
   CommGroup groups[kGroupKinds];  // sizes and placement of each kind of group
   bool rendezvous = false;        // a send starts when its receiver is ready too
   int total_ranks = 0;
-  int positions = 0;              // graphs of one pass: embedding, blocks, head; frame = micro_batch * positions + position
+  int positions =
+      0;  // graphs of one pass: embedding, blocks, head; frame = micro_batch * positions + position
 
   std::uint32_t intern(const std::string& name);
 };

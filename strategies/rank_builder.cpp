@@ -75,8 +75,7 @@ class RankBuilder {
       for (int l = 0; l < plan_.stage_layers[static_cast<std::size_t>(chunk.stage)]; ++l)
         add(1 + lo + l, shared_.block(), "");
       if (chunk.stage == last_stage)
-        add(program_.positions - 1, shared_.head(),
-            shared_head ? "token_embedding.weight" : "");
+        add(program_.positions - 1, shared_.head(), shared_head ? "token_embedding.weight" : "");
       chunks_.push_back(std::move(chunk));
     }
   }
@@ -111,7 +110,8 @@ class RankBuilder {
       case ActionKind::kForward:
         return forward(chunks_[static_cast<std::size_t>(a.chunk)], a.micro_batch);
       case ActionKind::kBackward:
-        return backward(chunks_[static_cast<std::size_t>(a.chunk)], a.micro_batch, BackwardPart::kAll);
+        return backward(chunks_[static_cast<std::size_t>(a.chunk)], a.micro_batch,
+                        BackwardPart::kAll);
       case ActionKind::kBackwardInputs:
         return backward(chunks_[static_cast<std::size_t>(a.chunk)], a.micro_batch,
                         BackwardPart::kInputs);
@@ -176,15 +176,15 @@ class RankBuilder {
     }
   }
 
-  // torch.distributed.pipelining divides gradients by the number of micro-batches, and its last stage
-  // returns all logits joined.
+  // torch.distributed.pipelining divides gradients by the number of micro-batches, and its last
+  // stage returns all logits joined.
   void finish_pipeline() {
     if (runtime_.scales_gradients) {
       for (const Unit& u : units_)
         for (const Parameter& p : u.parameters) {
           const Bytes b = u.segments->gradient_bytes(p.tensor);
-          writer_.kernel(StreamKind::kCompute, Activity::kBackward, "vectorized_elementwise_kernel (scale)",
-                         {"vectorized", b, b, p.elements});
+          writer_.kernel(StreamKind::kCompute, Activity::kBackward,
+                         "vectorized_elementwise_kernel (scale)", {"vectorized", b, b, p.elements});
         }
     }
     if (!runtime_.keeps_logits) return;
@@ -218,7 +218,8 @@ class RankBuilder {
       for (const Parameter& p : u.parameters) {
         const Tensor& t = g.tensor(p.tensor);
         if (t.name == "token_embedding.weight") embedding += p.elements;
-        // Nothing of it is cut over the tensor-parallel ranks: its gradient is of a part of the tokens.
+        // Nothing of it is cut over the tensor-parallel ranks: its gradient is of a part of the
+        // tokens.
         if (t.dims.size() == 1 && t.dims[0].axis == Axis::kHidden) norms += p.elements;
       }
     }
@@ -304,7 +305,8 @@ SharedSegments::SharedSegments(Program& program, const ModelGraphs& graphs,
   embedding_ = std::make_unique<SegmentMaker>(program, edge, graphs.embedding,
                                               GraphRole{true, false}, options);
   block_ = std::make_unique<SegmentMaker>(program, inner, graphs.block, GraphRole{}, options);
-  head_ = std::make_unique<SegmentMaker>(program, edge, graphs.head, GraphRole{false, true}, options);
+  head_ =
+      std::make_unique<SegmentMaker>(program, edge, graphs.head, GraphRole{false, true}, options);
 }
 
 void build_rank(Program& program, RankProgram& rank, const RankMap::Place& place,

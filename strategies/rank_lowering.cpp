@@ -21,7 +21,8 @@ LoweringState::LoweringState(const Program& p, const Cluster& c, const LowerOpti
     : program(p), cluster(c), options(o), prices(pr) {
   notes.steps = o.steps;
   for (const std::string& n : p.names) intern(n);
-  for (const RankProgram& r : p.ranks) notes.devices.push_back({r.rank, r.pipeline_rank, r.represents});
+  for (const RankProgram& r : p.ranks)
+    notes.devices.push_back({r.rank, r.pipeline_rank, r.represents});
   if (!o.merge) notes.memory.resize(p.ranks.size());
   builder.set_interference(1 / c.gpu.compute_slowdown, 1 / c.gpu.communication_slowdown);
 }
@@ -40,7 +41,8 @@ TaskId LoweringState::add(StreamId stream, std::int64_t duration, const TaskInfo
 }
 
 std::int32_t LoweringState::share_of(const std::vector<SegmentId>& segments) {
-  const auto [it, added] = shares_.try_emplace(segments, static_cast<std::int32_t>(notes.shares.size()));
+  const auto [it, added] =
+      shares_.try_emplace(segments, static_cast<std::int32_t>(notes.shares.size()));
   if (!added) return it->second;
   std::map<Activity, std::int64_t> parts;
   std::map<std::int32_t, SegmentShare::CollectiveUse> uses;
@@ -259,7 +261,8 @@ bool RankLowering::run_collective(std::size_t l, const CollectiveWork& work, con
     place(l, time, i);
     return true;
   }
-  auto& meeting = state_.meetings[{kind, members.front(), met_[static_cast<std::size_t>(kind)], step_}];
+  auto& meeting =
+      state_.meetings[{kind, members.front(), met_[static_cast<std::size_t>(kind)], step_}];
   if (!arrived_) {
     arrived_ = true;
     TaskInfo join = i;
@@ -280,8 +283,7 @@ bool RankLowering::run_collective(std::size_t l, const CollectiveWork& work, con
 }
 
 void RankLowering::run_kernel(const RunKernel& k) {
-  const std::int64_t host =
-      to_sim_time(rank_.steps[at_].host / state_.cluster.host.speed).ps;
+  const std::int64_t host = to_sim_time(rank_.steps[at_].host / state_.cluster.host.speed).ps;
   const TaskId after = issue(host);
   place(lane(k.stream), state_.prices.kernel(k.kernel.work),
         info(k.activity, state_.intern(state_.program.names[k.kernel.name]), k.label), after);
@@ -295,7 +297,9 @@ void RankLowering::send(const Send& s) {
   const TaskId after = issue(to_sim_time(rank_.steps[at_].host / state_.cluster.host.speed).ps);
   TaskInfo i = info(Activity::kSend, state_.intern("nccl send"), 0);
   i.flow = ++state_.flows;
-  i.collective = state_.prices.collective({CollectiveOp::kSendRecv, GroupKind::kPipeline, s.bytes, Bytes(0)}).first;
+  i.collective =
+      state_.prices.collective({CollectiveOp::kSendRecv, GroupKind::kPipeline, s.bytes, Bytes(0)})
+          .first;
   const TaskId t = place(lane(s.stream), occupied, i, after);
   state_.messages[{static_cast<std::int32_t>(index_), s.peer, s.tag, step_}] = {t, i.flow};
 }
@@ -310,7 +314,9 @@ bool RankLowering::receive(const Receive& r) {
   const TaskId after = issue(to_sim_time(rank_.steps[at_].host / state_.cluster.host.speed).ps);
   TaskInfo i = info(Activity::kReceive, state_.intern("nccl receive"), 0);
   i.flow = flow;
-  i.collective = state_.prices.collective({CollectiveOp::kSendRecv, GroupKind::kPipeline, r.bytes, Bytes(0)}).first;
+  i.collective =
+      state_.prices.collective({CollectiveOp::kSendRecv, GroupKind::kPipeline, r.bytes, Bytes(0)})
+          .first;
   // A latency is a delay, not a rate: it is on no stream, so messages do not queue for it.
   const TaskId arrival = state_.add(kNoStream, to_sim_time(latency).ps, i);
   state_.edge(transfer, arrival);
@@ -332,8 +338,7 @@ bool RankLowering::execute(const Step& step) {
     bool operator()(const RunCollective& c) const {
       r.flush();
       if (!r.arrived_) {
-        const TaskId after =
-            r.issue(to_sim_time(step.host / r.state_.cluster.host.speed).ps);
+        const TaskId after = r.issue(to_sim_time(step.host / r.state_.cluster.host.speed).ps);
         if (after != kNoTask) r.wait_for(r.lane(c.stream), {{after}});
       }
       TaskInfo i = r.info(Activity::kCollective,
@@ -364,7 +369,8 @@ bool RankLowering::execute(const Step& step) {
     bool operator()(const HostWait& e) const {
       r.flush();
       r.wait_for(kHostLane, r.events_[static_cast<std::size_t>(e.event)]);
-      r.host_last_ = r.place(kHostLane, 0, r.info(Activity::kHost, r.state_.intern("synchronize"), 0));
+      r.host_last_ =
+          r.place(kHostLane, 0, r.info(Activity::kHost, r.state_.intern("synchronize"), 0));
       return true;
     }
     bool operator()(const Memory& m) const {

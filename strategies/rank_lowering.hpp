@@ -43,7 +43,8 @@ class LoweringState {
   };
   std::map<std::tuple<int, std::int32_t, std::uint32_t, int>, Meeting> meetings;
   // Messages under way: (from, to, tag, step) -> transfer task and its flow number.
-  std::map<std::tuple<std::int32_t, std::int32_t, std::uint32_t, int>, std::pair<TaskId, std::uint32_t>>
+  std::map<std::tuple<std::int32_t, std::int32_t, std::uint32_t, int>,
+           std::pair<TaskId, std::uint32_t>>
       messages;
   std::uint32_t flows = 0;
 
@@ -92,7 +93,8 @@ class RankLowering {
   }
   StreamId stream(std::size_t lane);
   // A task on a lane after everything it waits for.
-  TaskId place(std::size_t lane, std::int64_t duration, const TaskInfo& info, TaskId after = kNoTask);
+  TaskId place(std::size_t lane, std::int64_t duration, const TaskInfo& info,
+               TaskId after = kNoTask);
   Event mark(std::size_t lane);
   void wait_for(std::size_t lane, const Event& e);
   // Host time, then what was issued may start after the returned task (kNoTask: at once).

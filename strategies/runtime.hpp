@@ -28,7 +28,7 @@ struct KernelTemplate {
   std::string name;          // as the framework's profiler shows it
   std::string kernel_class;  // of the GPU file's table
   Traffic read, write;
-  bool each_input = false;   // once for every input (rotary: q and k)
+  bool each_input = false;             // once for every input (rotary: q and k)
   std::int64_t columns_per_block = 0;  // a reduction over rows with a block so many columns wide
 };
 
@@ -58,42 +58,42 @@ struct Runtime {
   OperatorTemplate ring_hop;  // of ring attention, for every hop but the first
   Seconds host_per_kernel{0};
   Seconds host_per_module{0};  // each forward and backward of a graph
-  Seconds host_optimizer{0};             // per step
+  Seconds host_optimizer{0};   // per step
   Seconds host_optimizer_per_tensor{0};
   Seconds host_per_collective{0};
   Seconds host_per_message{0};
-  Seconds host_per_unshard{0};         // FSDP: hooks around one gather
-  Seconds host_per_reduce{0};          // and around one reduction
-  Seconds host_per_split_backward{0};  // each half of a block's backward in two
+  Seconds host_per_unshard{0};                         // FSDP: hooks around one gather
+  Seconds host_per_reduce{0};                          // and around one reduction
+  Seconds host_per_split_backward{0};                  // each half of a block's backward in two
   std::map<std::string, std::string> optimizer_class;  // "adamw" -> kernel class
   bool fused_gradient_accumulation = false;  // wgrad adds into fp32 main gradients (Megatron)
   bool persistent_gradients = false;         // gradient buffers live across steps
   bool whole_parameter_shards = false;       // ZeRO 1 gives whole parameters to owners
   bool fp32_autocast_residual = false;
-  bool synchronous_messages = false;         // compute waits for its sends
-  bool scales_gradients = false;             // a pipeline divides gradients by its micro-batches
-  bool keeps_logits = false;                 // a pipeline's last stage returns all logits
-  bool fused_activation = false;             // SwiGLU keeps its input alone
-  bool fused_residual_gradients = false;     // a norm's backward adds the residual's gradient
-  bool loss_in_place = false;                // the loss turns its logits into their own gradient
+  bool synchronous_messages = false;      // compute waits for its sends
+  bool scales_gradients = false;          // a pipeline divides gradients by its micro-batches
+  bool keeps_logits = false;              // a pipeline's last stage returns all logits
+  bool fused_activation = false;          // SwiGLU keeps its input alone
+  bool fused_residual_gradients = false;  // a norm's backward adds the residual's gradient
+  bool loss_in_place = false;             // the loss turns its logits into their own gradient
   // Under sequence parallelism a product keeps its part of the sequence and gathers the rest again
   // in backward, and so does attention with gathered keys (Korthikanti et al. 2022, section 4.2.2).
   bool regathers_sequence = false;
   // Backward of a product beside communication: its input is gathered again during dgrad, the
   // input's gradient is reduced during wgrad (Megatron's LinearWithGradAccumulation).
   bool overlaps_tensor_communication = false;
-  bool recomputes_whole_block = false;       // else recomputation stops at the last tensor needed
+  bool recomputes_whole_block = false;  // else recomputation stops at the last tensor needed
   // At the end of a step: a tied embedding's gradient between the first and the last stage; norms'
   // and biases' gradients over the tensor-parallel ranks under sequence parallelism.
   bool reduces_shared_gradients = false;
-  bool scales_buckets = false;               // a bucket is divided by the ranks before its reduction
-  bool waits_for_gradient_norm = false;      // the host reads the norm before the update
+  bool scales_buckets = false;           // a bucket is divided by the ranks before its reduction
+  bool waits_for_gradient_norm = false;  // the host reads the norm before the update
   // Runs of consecutive operators of these kinds are one kernel in forward.
   std::set<OpKind> fused_operators;
   Bytes allocation_granularity{1};
   Bytes workspace{0};
-  Bytes first_bucket{0};                     // DDP's first bucket; 0: as large as the others
-  double gradient_copies = 0;                // per gradient byte, read and written around a bucket
+  Bytes first_bucket{0};       // DDP's first bucket; 0: as large as the others
+  double gradient_copies = 0;  // per gradient byte, read and written around a bucket
 
   // What differs inside a block (compiled blocks in an eager program): none or one.
   std::vector<Runtime> blocks;

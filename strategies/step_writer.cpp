@@ -6,9 +6,11 @@ namespace rehearse {
 
 void StepWriter::emit(StepWork work) {
   // Host time is spent where something is issued: bookkeeping in between costs none of its own.
-  const bool issues = !std::holds_alternative<Record>(work) && !std::holds_alternative<Wait>(work) &&
-                      !std::holds_alternative<Memory>(work) && !std::holds_alternative<HostWait>(work);
-  rank_.steps.push_back({std::move(work), issues ? pending_host_ : Seconds(0), micro_batch_, chunk_});
+  const bool issues =
+      !std::holds_alternative<Record>(work) && !std::holds_alternative<Wait>(work) &&
+      !std::holds_alternative<Memory>(work) && !std::holds_alternative<HostWait>(work);
+  rank_.steps.push_back(
+      {std::move(work), issues ? pending_host_ : Seconds(0), micro_batch_, chunk_});
   if (issues) pending_host_ = Seconds(0);
 }
 
@@ -68,7 +70,8 @@ void StepWriter::release(MemoryScope scope, int position, std::int32_t slot) {
 void StepWriter::release(MemoryScope scope, int position, std::int32_t slot, Bytes bytes,
                          MemoryCategory category) {
   const std::int64_t g = runtime_.allocation_granularity.value;
-  emit(Memory{{scope, false, category, slot, Bytes((bytes.value + g - 1) / g * g)}, frame(position)});
+  emit(Memory{{scope, false, category, slot, Bytes((bytes.value + g - 1) / g * g)},
+              frame(position)});
 }
 
 }  // namespace rehearse

@@ -127,7 +127,8 @@ void StepWalk::add_segment(TaskId t, std::int64_t ps) {
     if (communicates(activity)) exposed += shares[i];
   }
   std::vector<std::int64_t> uses;
-  for (const SegmentShare::CollectiveUse& use : share.collectives) uses.push_back(use.ps - use.hidden_ps);
+  for (const SegmentShare::CollectiveUse& use : share.collectives)
+    uses.push_back(use.ps - use.hidden_ps);
   const std::vector<std::int64_t> by_use = apportion(exposed, uses);
   for (std::size_t i = 0; i < by_use.size(); ++i) {
     const std::int32_t collective = share.collectives[i].collective;

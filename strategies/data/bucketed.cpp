@@ -12,8 +12,8 @@ namespace {
 // Buckets are filled in the reverse order of the parameters up to `bucket_size` each (the first up
 // to the runtime's `first_bucket`), and are launched in that order as soon as the last of their
 // gradients exists. ZeRO 0 all-reduces. ZeRO 1 in PyTorch all-reduces too, and each rank then
-// updates whole parameters and broadcasts them; Megatron reduce-scatters, updates an even share, and
-// all-gathers.
+// updates whole parameters and broadcasts them; Megatron reduce-scatters, updates an even share,
+// and all-gathers.
 class Bucketed final : public DataParallel {
  public:
   explicit Bucketed(const DataContext& c) : c_(c) {
@@ -83,8 +83,8 @@ class Bucketed final : public DataParallel {
 
   void make_buckets() {
     const std::int64_t element = size_of(c_.precision().gradients).value;
-    Bytes limit = c_.runtime.first_bucket.value > 0 ? c_.runtime.first_bucket
-                                                     : c_.plan.plan.bucket_size;
+    Bytes limit =
+        c_.runtime.first_bucket.value > 0 ? c_.runtime.first_bucket : c_.plan.plan.bucket_size;
     for (auto u = c_.units.rbegin(); u != c_.units.rend(); ++u)
       for (auto p = u->parameters.rbegin(); p != u->parameters.rend(); ++p) {
         if (buckets_.empty() || buckets_.back().bytes >= limit) {
@@ -116,10 +116,9 @@ class Bucketed final : public DataParallel {
     w.order(StreamKind::kCompute, StreamKind::kData);
     const bool scatter = c_.plan.plan.zero_stage == 1 && !c_.runtime.whole_parameter_shards;
     const std::int64_t elements = b.bytes.value / size_of(c_.precision().gradients).value;
-    w.collective(StreamKind::kData,
-                 scatter ? CollectiveOp::kReduceScatter : CollectiveOp::kAllReduce,
-                 GroupKind::kData, Bytes(elements * size_of(c_.precision().reduce).value),
-                 "gradients");
+    w.collective(
+        StreamKind::kData, scatter ? CollectiveOp::kReduceScatter : CollectiveOp::kAllReduce,
+        GroupKind::kData, Bytes(elements * size_of(c_.precision().reduce).value), "gradients");
   }
 
   // ZeroRedundancyOptimizer: parameters by size, largest first, each to the rank with least.
@@ -134,7 +133,8 @@ class Bucketed final : public DataParallel {
 
   void share_parameters(StepWriter& w) {
     const std::int64_t element =
-        size_of(c_.precision().master_weights ? c_.precision().compute : c_.precision().parameters).value;
+        size_of(c_.precision().master_weights ? c_.precision().compute : c_.precision().parameters)
+            .value;
     w.order(StreamKind::kCompute, StreamKind::kData);
     if (c_.runtime.whole_parameter_shards) {
       for (const Unit& u : c_.units)

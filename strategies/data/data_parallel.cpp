@@ -8,11 +8,13 @@ namespace {
 constexpr std::array kStrategies{
     DataStrategy{"replicated", "whole replicas; one blocking all-reduce a parameter after backward",
                  make_replicated},
-    DataStrategy{"bucketed",
-                 "whole replicas; buckets of gradients reduced during backward (DDP), optimizer states "
-                 "replicated (ZeRO 0) or cut (ZeRO 1)",
-                 make_bucketed},
-    DataStrategy{"fully-sharded", "parameters gathered when used, gradients reduce-scattered (ZeRO 2, 3)",
+    DataStrategy{
+        "bucketed",
+        "whole replicas; buckets of gradients reduced during backward (DDP), optimizer states "
+        "replicated (ZeRO 0) or cut (ZeRO 1)",
+        make_bucketed},
+    DataStrategy{"fully-sharded",
+                 "parameters gathered when used, gradients reduce-scattered (ZeRO 2, 3)",
                  make_fully_sharded},
 };
 

@@ -29,8 +29,8 @@ struct Unit {
 // Which part of a backward pass an action asks for.
 enum class BackwardPart : std::uint8_t { kAll, kInputs, kWeights };
 
-// How replicas keep their parameters, gradients and optimizer states, and meet: one file a strategy.
-// Called by the rank's builder in the order in which a host would run hooks.
+// How replicas keep their parameters, gradients and optimizer states, and meet: one file a
+// strategy. Called by the rank's builder in the order in which a host would run hooks.
 class DataParallel {
  public:
   virtual ~DataParallel() = default;
@@ -61,7 +61,7 @@ struct DataContext {
   const ResolvedPlan& plan;
   const Runtime& runtime;
   std::span<Unit> units;  // of this rank, by position
-  int data_rank = 0;  // or kFullestRank
+  int data_rank = 0;      // or kFullestRank
   const Precision& precision() const { return plan.training.precision; }
   std::int64_t elements() const;
 };

@@ -6,7 +6,14 @@ namespace rehearse {
 namespace {
 
 // Slots of memory of a unit, outside those of its parameters' gradients.
-enum Slot : std::int32_t { kGathered = 1 << 20, kUnsharded, kReduceInput, kShard, kAccumulated, kReduceOutput };
+enum Slot : std::int32_t {
+  kGathered = 1 << 20,
+  kUnsharded,
+  kReduceInput,
+  kShard,
+  kAccumulated,
+  kReduceOutput
+};
 
 // Parameters, gradients and optimizer states in even shares (ZeRO 3: Rajbhandari et al. 2020; as
 // PyTorch's FSDP2 runs it). Units are the blocks, and the root with everything else.
@@ -15,8 +22,8 @@ enum Slot : std::int32_t { kGathered = 1 << 20, kUnsharded, kReduceInput, kShard
 // on the compute stream; the next gather may start once the one before has been copied out, so that
 // one unit is computed while the next is gathered. In backward the host issues the next gather
 // before it runs a unit. After a unit's last backward its gradients are copied into one buffer and
-// reduce-scattered; the next unit's copy waits for it. ZeRO 2 keeps what it gathered from forward to
-// backward, and, where it reduces after every micro-batch, to the last one's.
+// reduce-scattered; the next unit's copy waits for it. ZeRO 2 keeps what it gathered from forward
+// to backward, and, where it reduces after every micro-batch, to the last one's.
 class FullySharded final : public DataParallel {
  public:
   explicit FullySharded(const DataContext& c) : c_(c) {
@@ -78,7 +85,9 @@ class FullySharded final : public DataParallel {
   }
 
  private:
-  std::int64_t share(std::int64_t n) const { return (n + c_.plan.replicas() - 1) / c_.plan.replicas(); }
+  std::int64_t share(std::int64_t n) const {
+    return (n + c_.plan.replicas() - 1) / c_.plan.replicas();
+  }
   // The embedding and the head (with the final norm) are the root's own.
   bool is_edge(const Unit& u) const {
     const std::string& name = u.segments->graph().name;
@@ -114,7 +123,9 @@ class FullySharded final : public DataParallel {
   // ZeRO 2 after every micro-batch is the paper's: parameters are gathered once a step.
   bool keeps_parameters() const { return c_.plan.plan.zero_stage == 2 && reduces_each(); }
   // Gradients of earlier micro-batches are kept in the type in which they will be reduced.
-  bool accumulates_wide() const { return size_of(c_.precision().reduce) > size_of(gathered_type()); }
+  bool accumulates_wide() const {
+    return size_of(c_.precision().reduce) > size_of(gathered_type());
+  }
 
   void gather(StepWriter& w, int g) {
     if (gathered_.contains(g)) return;
@@ -164,9 +175,9 @@ class FullySharded final : public DataParallel {
   void accumulate(StepWriter& w, const Unit& u, bool first) {
     const int g = group_of(u);
     const std::int64_t n = groups_.at(g);
-    const Bytes wide(n * size_of(c_.precision().reduce).value), narrow(n * size_of(gathered_type()).value);
-    if (first)
-      w.allocate(MemoryScope::kRank, g, kAccumulated, wide, MemoryCategory::kGradients);
+    const Bytes wide(n * size_of(c_.precision().reduce).value),
+        narrow(n * size_of(gathered_type()).value);
+    if (first) w.allocate(MemoryScope::kRank, g, kAccumulated, wide, MemoryCategory::kGradients);
     w.kernel(StreamKind::kCompute, Activity::kBackward, "elementwise_kernel (accumulate)",
              {first ? "cast" : "vectorized", first ? narrow : narrow + wide, wide, n});
     release_gradients_of(w, g);
@@ -198,7 +209,8 @@ class FullySharded final : public DataParallel {
     w.collective(StreamKind::kData, CollectiveOp::kReduceScatter, GroupKind::kData, bytes,
                  "gradients");
     if (adds) {
-      w.kernel(StreamKind::kData, Activity::kCollective, "vectorized_elementwise_kernel (add shard)",
+      w.kernel(StreamKind::kData, Activity::kCollective,
+               "vectorized_elementwise_kernel (add shard)",
                {"vectorized", shard + shard, shard, share(n)});
       w.release(MemoryScope::kRank, g, kReduceOutput);
     }
@@ -207,8 +219,8 @@ class FullySharded final : public DataParallel {
   }
 
   DataContext c_;
-  std::map<int, std::int64_t> groups_;   // elements of each group
-  std::map<int, EventId> gathered_;      // event of the gather, or -1 once copied out
+  std::map<int, std::int64_t> groups_;  // elements of each group
+  std::map<int, EventId> gathered_;     // event of the gather, or -1 once copied out
   EventId copied_out_ = -1, reduced_ = -1;
   int pending_input_ = -1;
 };

@@ -3,8 +3,8 @@
 namespace rehearse {
 namespace {
 
-// Whole replicas. With more than one, gradients are all-reduced parameter by parameter after the last
-// backward, each blocking the compute stream (`gradient_sync: end`).
+// Whole replicas. With more than one, gradients are all-reduced parameter by parameter after the
+// last backward, each blocking the compute stream (`gradient_sync: end`).
 class Replicated final : public DataParallel {
  public:
   explicit Replicated(const DataContext& c) : c_(c) {}

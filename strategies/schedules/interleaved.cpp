@@ -43,8 +43,9 @@ std::vector<Action> pattern(const PipelineShape& s, int ahead, bool split, int d
 
 }  // namespace
 
-// Rank r runs 2 (p - r - 1) + (v - 1) p chunk forwards ahead, so that with v chunks a rank the bubble
-// is v times smaller: T = m (tf + tb) + (p - 1)(tf + tb) / v. Needs micro-batches in multiples of p.
+// Rank r runs 2 (p - r - 1) + (v - 1) p chunk forwards ahead, so that with v chunks a rank the
+// bubble is v times smaller: T = m (tf + tb) + (p - 1)(tf + tb) / v. Needs micro-batches in
+// multiples of p.
 std::vector<Action> interleaved(const PipelineShape& s) {
   if (s.chunks == 1) return one_forward_one_backward(s);
   return pattern(s, 2 * (s.ranks - s.rank - 1) + (s.chunks - 1) * s.ranks, false, 0);

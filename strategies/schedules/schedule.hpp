@@ -31,9 +31,9 @@ struct Schedule {
   const char* name;
   const char* summary;
   Placement placement;
-  int chunks_per_rank;          // 0: as `virtual_stages` says; else what the schedule needs
-  bool whole_rounds;            // micro-batches must be a multiple of the ranks
-  bool splits_backward;         // gradients of weights come apart from those of activations
+  int chunks_per_rank;   // 0: as `virtual_stages` says; else what the schedule needs
+  bool whole_rounds;     // micro-batches must be a multiple of the ranks
+  bool splits_backward;  // gradients of weights come apart from those of activations
   std::vector<Action> (*actions)(const PipelineShape&);
 };
 

@@ -4,10 +4,10 @@
 
 namespace rehearse {
 
-// ZB-V (Qi et al. 2024, "Zero Bubble Pipeline Parallelism", section on the V schedule): two chunks a
-// rank, the second on the way back, so that the first rank also has the last stage and starts
-// backward early. Written for at least 2 p - 1 micro-batches; with fewer, the actions of the missing
-// ones fall away.
+// ZB-V (Qi et al. 2024, "Zero Bubble Pipeline Parallelism", section on the V schedule): two chunks
+// a rank, the second on the way back, so that the first rank also has the last stage and starts
+// backward early. Written for at least 2 p - 1 micro-batches; with fewer, the actions of the
+// missing ones fall away.
 std::vector<Action> zbv(const PipelineShape& s) {
   const int p = s.ranks, r = s.rank, m = std::max(2 * p - 1, s.micro_batches);
   std::vector<Action> all;
@@ -32,7 +32,9 @@ std::vector<Action> zbv(const PipelineShape& s) {
     b(1, b1, true);
   }
   int w0 = b0, w1 = b1;
-  const auto w = [&](int chunk, int& n) { all.push_back({ActionKind::kBackwardWeights, chunk, n++}); };
+  const auto w = [&](int chunk, int& n) {
+    all.push_back({ActionKind::kBackwardWeights, chunk, n++});
+  };
   for (int i = 0; i < r; ++i) {
     b(0, b0, false);
     b(1, b1, false);

@@ -91,7 +91,8 @@ void SegmentBuilder::input_gradients(const Op& op) {
   if (temporary.value > 0)
     allocate(MemoryScope::kFrame, scratch, temporary, MemoryCategory::kTemporary);
   // A cast that is fused with a norm costs nothing.
-  const bool absorbed = op.kind == OpKind::kCast && context_.runtime.fused_operators.contains(op.kind);
+  const bool absorbed =
+      op.kind == OpKind::kCast && context_.runtime.fused_operators.contains(op.kind);
   const bool pass_through = absorbed || passes_through(op, graph_);
   std::vector<TensorId> later;
   for (TensorId in : op.inputs) {
@@ -162,8 +163,8 @@ void SegmentBuilder::weight_gradients(const Op& op, GradientStore asked, bool pr
   const bool fused = rt.fused_gradient_accumulation && op.kind == OpKind::kLinear;
   const bool temporary = !fused && (!kept || options_.autocast);
   if (temporary)
-    allocate(MemoryScope::kFrame, scratch,
-             kept ? Bytes(bytes.value / 2) : bytes, MemoryCategory::kTemporary);
+    allocate(MemoryScope::kFrame, scratch, kept ? Bytes(bytes.value / 2) : bytes,
+             MemoryCategory::kTemporary);
   if (product)
     kernels(weight_gradient_kernels(context_, graph_, op, store != GradientStore::kFresh), op,
             rt.of(op.kind).backward.host);
@@ -178,8 +179,7 @@ void SegmentBuilder::release_saved(std::size_t op) {
     if (--saved_references_[r] == 0) release_root(r);
   }
   if (options_.autocast && graph_.ops[op].kind == OpKind::kLinear)
-    for (TensorId p : graph_.ops[op].parameters)
-      release(MemoryScope::kFrame, cast_slot(p));
+    for (TensorId p : graph_.ops[op].parameters) release(MemoryScope::kFrame, cast_slot(p));
 }
 
 // Selective recomputation: the attention core runs again just before its backward.
@@ -194,7 +194,8 @@ void SegmentBuilder::recompute_before(std::size_t op) {
     if (!recomputed(f)) continue;
     for (TensorId t : f.outputs)
       if (graph_.tensor(t).view_of == kNoTensor && saved.contains(t) && !kept.contains(t))
-        allocate(MemoryScope::kFrame, slot(t), graph_.tensor(t).bytes(), MemoryCategory::kActivations);
+        allocate(MemoryScope::kFrame, slot(t), graph_.tensor(t).bytes(),
+                 MemoryCategory::kActivations);
     forward_kernels_of(f);
   }
   activity_ = Activity::kBackward;
@@ -243,7 +244,8 @@ std::vector<TensorId> SegmentBuilder::gather_again(const Op& op, bool beside_ker
 void SegmentBuilder::parameter_gradients(const Op& op, GradientStore store, Part part) {
   for (const Op& gather : graph_.ops) {
     if (!overlaps(part) || gather.kind != OpKind::kGather) continue;
-    if (std::find(op.inputs.begin(), op.inputs.end(), gather.outputs[0]) == op.inputs.end()) continue;
+    if (std::find(op.inputs.begin(), op.inputs.end(), gather.outputs[0]) == op.inputs.end())
+      continue;
     reduced_.insert(gather.outputs[0]);
     beside(options_.sequence_parallel ? CollectiveOp::kReduceScatter : CollectiveOp::kAllReduce,
            graph_.tensor(gather.outputs[0]).bytes(), GroupKind::kTensor);
@@ -281,8 +283,8 @@ void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {
     const bool in_place = op.kind == OpKind::kCrossEntropy && context_.runtime.loss_in_place;
     if (weights ? part == Part::kInputs : part == Part::kWeights) {
       if (weights)
-        allocate(MemoryScope::kFrame, deferred_slot(step.forward), graph_.tensor(op.outputs[0]).bytes(),
-                 MemoryCategory::kActivations);
+        allocate(MemoryScope::kFrame, deferred_slot(step.forward),
+                 graph_.tensor(op.outputs[0]).bytes(), MemoryCategory::kActivations);
       continue;
     }
     if (starts) {

@@ -38,7 +38,8 @@ void SegmentBuilder::kernels(const std::vector<Kernel>& list, const Op& op, Seco
       emit({k, rt.host_per_kernel, label, activity_});
       continue;
     }
-    emit({Overlap{beside_.front(), k, rt.host_per_kernel}, rt.host_per_collective, label, activity_});
+    emit({Overlap{beside_.front(), k, rt.host_per_kernel}, rt.host_per_collective, label,
+          activity_});
     beside_.pop_front();
   }
 }
@@ -85,7 +86,8 @@ MemoryChange SegmentBuilder::filled_elsewhere(MemoryScope scope, std::int32_t s)
     c.bytes = graph_.tensor(s - 2).bytes();
   } else if (s >= 2 + tensors && s < 2 + 2 * tensors) {
     c.bytes = Bytes(graph_.tensor(s - 2 - tensors).bytes().value / 2);
-  } else if (s >= 2 + 2 * tensors && s < 2 + 2 * tensors + static_cast<std::int32_t>(graph_.ops.size())) {
+  } else if (s >= 2 + 2 * tensors &&
+             s < 2 + 2 * tensors + static_cast<std::int32_t>(graph_.ops.size())) {
     const Op& op = graph_.ops[static_cast<std::size_t>(s - 2 - 2 * tensors)];
     c.bytes = graph_.tensor(op.outputs[0]).bytes();
   }
@@ -121,9 +123,7 @@ TensorId SegmentBuilder::gradient_root(TensorId t) const {
   return t;
 }
 
-std::int32_t SegmentBuilder::slot(TensorId r) const {
-  return r == root(graph_.output) ? 0 : 2 + r;
-}
+std::int32_t SegmentBuilder::slot(TensorId r) const { return r == root(graph_.output) ? 0 : 2 + r; }
 
 void SegmentBuilder::release_root(TensorId r) {
   if (is_input_root(r)) {

@@ -12,8 +12,8 @@
 
 namespace rehearse {
 
-// Writes the instructions of one segment after the other, operator by operator, with the memory that
-// PyTorch's reference counting would allocate and free.
+// Writes the instructions of one segment after the other, operator by operator, with the memory
+// that PyTorch's reference counting would allocate and free.
 class SegmentBuilder {
  public:
   SegmentBuilder(Program& program, const KernelContext& context, const OpGraph& graph,
@@ -28,7 +28,8 @@ class SegmentBuilder {
   // What backward needs of forward, and of forward under the chosen recomputation.
   std::set<TensorId> saved_roots() const;
   std::set<TensorId> kept_roots() const;
-  // One past the last operator that recomputation runs: it stops when all that backward needs exists.
+  // One past the last operator that recomputation runs: it stops when all that backward needs
+  // exists.
   std::size_t recompute_end() const;
 
   struct Piece {
@@ -48,8 +49,7 @@ class SegmentBuilder {
   // Instructions.
   void emit(Instr i);
   void kernels(const std::vector<Kernel>& list, const Op& op, Seconds host);
-  void collective(CollectiveOp op, Bytes bytes, const Op& at,
-                  GroupKind group = GroupKind::kTensor);
+  void collective(CollectiveOp op, Bytes bytes, const Op& at, GroupKind group = GroupKind::kTensor);
   // The next products or attention kernels run beside these, one each; none for a group of one.
   void beside(CollectiveOp op, Bytes bytes, GroupKind group);
   void allocate(MemoryScope scope, std::int32_t slot, Bytes bytes, MemoryCategory category);

@@ -37,7 +37,8 @@ std::int64_t axis_size(const Tensor& t, Axis axis) {
 }
 
 // The two batched products of unfused attention: scores = q k^T and context = p v.
-GemmWork batched(const KernelContext& c, const Tensor& scores, std::int64_t head_size, bool is_scores) {
+GemmWork batched(const KernelContext& c, const Tensor& scores, std::int64_t head_size,
+                 bool is_scores) {
   GemmWork w;
   w.batch = axis_size(scores, Axis::kBatch) * axis_size(scores, Axis::kHeads);
   w.m = axis_size(scores, Axis::kSequence);
@@ -85,7 +86,8 @@ std::vector<Kernel> template_kernels(const KernelContext& c, const PassTemplate&
       w.blocks = std::max<std::int64_t>(1, base.columns / k.columns_per_block);
     w.read = traffic(k.read, input, base);
     w.written = traffic(k.write, input, base);
-    w.elements = max(w.written, Bytes(w.read.value / 2)).value / std::max<std::int64_t>(1, base.element.value);
+    w.elements = max(w.written, Bytes(w.read.value / 2)).value /
+                 std::max<std::int64_t>(1, base.element.value);
     out.push_back({w, c.names.intern(k.name)});
   };
   // Kernels of each input run input by input, last first, as autograd and Python evaluate q then k
@@ -116,7 +118,8 @@ namespace {
 
 // The runtime's table describes a cast to a wider type (logits to fp32); the forward of a cast to a
 // narrower one is what that one's backward is, and the other way round.
-std::vector<Kernel> pass_kernels(const KernelContext& c, const OpGraph& g, const Op& op, bool forward) {
+std::vector<Kernel> pass_kernels(const KernelContext& c, const OpGraph& g, const Op& op,
+                                 bool forward) {
   const OperatorTemplate& t = template_of(c.runtime, g, op);
   TrafficBase base = traffic_base(g, op);
   if (op.kind == OpKind::kCast && base.output < base.inputs[0]) {
@@ -133,8 +136,9 @@ std::vector<Kernel> attention_kernels(const KernelContext& c, const OpGraph& g, 
   std::vector<Kernel> out;
   for (const AttentionWork& w : attention_works(c, g, op, direction)) {
     if (op.ring > 1 && !out.empty())
-      append(out, template_kernels(c, forward ? c.runtime.ring_hop.forward : c.runtime.ring_hop.backward,
-                                   traffic_base(g, op)));
+      append(out,
+             template_kernels(c, forward ? c.runtime.ring_hop.forward : c.runtime.ring_hop.backward,
+                              traffic_base(g, op)));
     out.push_back({w, name});
   }
   return out;
@@ -203,8 +207,8 @@ std::vector<Kernel> weight_gradient_kernels(const KernelContext& c, const OpGrap
   w.k = s.tokens;
   w.dtype = c.precision.matmul;
   w.out = c.runtime.fused_gradient_accumulation ? c.precision.gradients : c.precision.compute;
-  w.accumulate = c.runtime.fused_gradient_accumulation &&
-                 (accumulate || c.runtime.persistent_gradients);
+  w.accumulate =
+      c.runtime.fused_gradient_accumulation && (accumulate || c.runtime.persistent_gradients);
   w.layout = GemmLayout::kWgrad;
   out.push_back({w, c.names.intern("gemm " + op.name + " wgrad")});
   if (op.parameters.size() > 1)

@@ -33,7 +33,7 @@ struct TrafficBase {
   std::vector<Bytes> inputs;
   Bytes output{0};
   Bytes parameters{0};
-  Bytes element{2};  // bytes of an element, for kernels that are bound by elements
+  Bytes element{2};          // bytes of an element, for kernels that are bound by elements
   std::int64_t columns = 0;  // last dimension of the output, for kernels with a block a few columns
   std::int64_t rows = 0;     // and what is before it
 };

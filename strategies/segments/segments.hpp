@@ -12,9 +12,9 @@ namespace rehearse {
 // Where the graph of one pass stands, and who owns what crosses its border.
 //
 // Slots of a frame: 0 the graph's output, 1 the gradient of its input, 2 + t tensor t, and further
-// blocks for gradients and casts. The input is slot 0 of the frame before; the gradient of the output
-// is slot 1 of the frame after. Parameter gradients are kRank slots, one a parameter; that of a weight
-// which embedding and head share is kModel's kTiedSlot.
+// blocks for gradients and casts. The input is slot 0 of the frame before; the gradient of the
+// output is slot 1 of the frame after. Parameter gradients are kRank slots, one a parameter; that
+// of a weight which embedding and head share is kModel's kTiedSlot.
 struct GraphRole {
   bool first = false;  // input is token ids: no gradient, nothing to free
   bool last = false;   // output is the loss: its gradient is the start of backward
@@ -24,9 +24,9 @@ inline constexpr std::int32_t kTiedSlot = 0;
 
 // How gradients of parameters are kept.
 enum class GradientStore : std::uint8_t {
-  kFresh,       // the product's result becomes the gradient (first micro-batch)
-  kAccumulate,  // added to what is there (later micro-batches), or into a persistent buffer
-  kCopyOut,     // computed into a temporary and copied into a persistent bucket (DDP)
+  kFresh,             // the product's result becomes the gradient (first micro-batch)
+  kAccumulate,        // added to what is there (later micro-batches), or into a persistent buffer
+  kCopyOut,           // computed into a temporary and copied into a persistent bucket (DDP)
   kAccumulateCopyOut  // added to earlier micro-batches', which then move into the bucket
 };
 
@@ -68,8 +68,8 @@ class SegmentMaker {
   // Stored size of a parameter's gradient, and whether it is the one that embedding and head share.
   Bytes gradient_bytes(TensorId parameter) const;
   bool tied(TensorId parameter) const;
-  // Casts of parameters that forward leaves although backward makes its own: torch.autocast keeps them
-  // until its region, the whole forward pass, ends.
+  // Casts of parameters that forward leaves although backward makes its own: torch.autocast keeps
+  // them until its region, the whole forward pass, ends.
   struct Cast {
     std::int32_t slot = 0;
     Bytes bytes{0};

@@ -37,7 +37,8 @@ class Sharder {
  private:
   // A gather goes before the operator `at`, a scatter after it.
   void insert(OpGraph& g, const std::string& at, OpKind kind) const {
-    const auto it = std::find_if(g.ops.begin(), g.ops.end(), [&](const Op& o) { return o.name == at; });
+    const auto it =
+        std::find_if(g.ops.begin(), g.ops.end(), [&](const Op& o) { return o.name == at; });
     if (it == g.ops.end()) return;
     const bool before = kind == OpKind::kGather;
     const TensorId x = before ? it->inputs[0] : it->outputs[0];
@@ -92,7 +93,8 @@ class Sharder {
       if (op.kind == OpKind::kGather) whole.insert(op.outputs[0]);
       if (op.kind == OpKind::kScatter) whole.insert(op.inputs[0]);
       if (entry) whole.insert(op.inputs.begin(), op.inputs.end());
-      if (op.kind == OpKind::kLinear || op.kind == OpKind::kCast || op.kind == OpKind::kCrossEntropy)
+      if (op.kind == OpKind::kLinear || op.kind == OpKind::kCast ||
+          op.kind == OpKind::kCrossEntropy)
         if (std::any_of(op.inputs.begin(), op.inputs.end(),
                         [&](TensorId i) { return whole.contains(i); })) {
           for (TensorId o : op.outputs) whole.insert(o);
@@ -109,7 +111,8 @@ class Sharder {
         d.size = size;
       }
       const bool region = how_.sequence_parallel && how_.ranks > 1 && !cut &&
-                          t.kind != TensorKind::kParameter && !whole.contains(static_cast<TensorId>(i));
+                          t.kind != TensorKind::kParameter &&
+                          !whole.contains(static_cast<TensorId>(i));
       if (region)
         for (Dim& d : t.dims)
           if (d.axis == Axis::kSequence) d.size = divided_up(d.size, how_.ranks);

@@ -12,8 +12,8 @@ struct TensorSharding {
   bool vocabulary_parallel = false;  // embedding, head and loss are cut along the vocabulary
 };
 
-// The graphs of one rank: dimensions divided by what they mean (heads, intermediate, vocabulary; the
-// sequence between products), and kGather and kScatter operators where the ranks meet:
+// The graphs of one rank: dimensions divided by what they mean (heads, intermediate, vocabulary;
+// the sequence between products), and kGather and kScatter operators where the ranks meet:
 //   gather   before qkv and up (and a cut or sequence-parallel head): forward all-gathers the
 //            sequence, backward reduce-scatters it; without sequence parallelism forward does
 //            nothing and backward all-reduces.

@@ -80,15 +80,18 @@ int compare(const Options& o) {
           reports.push_back(std::move(r));
         } catch (const UserError& e) {
           // One plan that cannot be is no reason to hide the others, unless nothing varies.
-          if (o.vary.empty()) refused.add(e);
-          else std::fputs((std::string("left out ") + name + ": " + e.what() + "\n").c_str(), stderr);
+          if (o.vary.empty())
+            refused.add(e);
+          else
+            std::fputs((std::string("left out ") + name + ": " + e.what() + "\n").c_str(), stderr);
         }
       }
     }
   refused.throw_if_any();
   if (reports.empty() && !o.plan.empty() && o.vary.empty())
     throw UserError({}, fmt::format("no scenario has a plan '{}'", o.plan));
-  if (reports.empty()) throw UserError({}, "no combination of --vary can run; the reasons are above");
+  if (reports.empty())
+    throw UserError({}, "no combination of --vary can run; the reasons are above");
   if (!o.json.empty()) write_output(o.json, compare_json(reports) + "\n");
   if (o.json != "-") std::fputs(compare_text(reports).c_str(), stdout);
   return kExitDone;

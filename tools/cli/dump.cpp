@@ -32,9 +32,10 @@ void tree(std::string& text, const Value& v, int depth) {
 }
 
 std::string scenario_text(const Scenario& sc, const Simulation& s) {
-  std::string out = fmt::format("scenario: {}\nruntime: {}\nplan: {}\nmicro_batches: {}\nstage_layers: [{}]\n",
-                                sc.name, sc.runtime_name, plan_text(s.plan), s.plan.micro_batches,
-                                fmt::join(s.plan.stage_layers, ", "));
+  std::string out =
+      fmt::format("scenario: {}\nruntime: {}\nplan: {}\nmicro_batches: {}\nstage_layers: [{}]\n",
+                  sc.name, sc.runtime_name, plan_text(s.plan), s.plan.micro_batches,
+                  fmt::join(s.plan.stage_layers, ", "));
   out += "model:\n";
   tree(out, sc.model, 1);
   out += "cluster:\n";
@@ -88,9 +89,12 @@ struct StepText {
   std::string operator()(const Wait& w) const {
     return fmt::format("wait event {} on {}", w.event, to_string(w.stream));
   }
-  std::string operator()(const HostWait& w) const { return fmt::format("host waits event {}", w.event); }
+  std::string operator()(const HostWait& w) const {
+    return fmt::format("host waits event {}", w.event);
+  }
   std::string operator()(const Memory& m) const {
-    return fmt::format("{} {} bytes", m.change.allocate ? "allocate" : "free", m.change.bytes.value);
+    return fmt::format("{} {} bytes", m.change.allocate ? "allocate" : "free",
+                       m.change.bytes.value);
   }
 };
 
@@ -135,7 +139,8 @@ std::string dump_stage(const std::string& stage, const Scenario& scenario, const
   if (stage == "model") return model_text(s);
   if (stage == "program") return program_text(s);
   if (stage == "tasks" || stage == "timeline") return tasks_text(s, stage == "timeline");
-  throw UserError({}, fmt::format("no stage '{}' to dump", stage), suggestion(stage, dump_stages()));
+  throw UserError({}, fmt::format("no stage '{}' to dump", stage),
+                  suggestion(stage, dump_stages()));
 }
 
 }  // namespace rehearse

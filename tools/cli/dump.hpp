@@ -7,7 +7,8 @@
 
 namespace rehearse {
 
-// The value at an arrow of the pipeline as text: "scenario", "model", "program", "tasks", "timeline".
+// The value at an arrow of the pipeline as text: "scenario", "model", "program", "tasks",
+// "timeline".
 std::vector<std::string> dump_stages();
 std::string dump_stage(const std::string& stage, const Scenario& scenario, const Simulation& s);
 

@@ -61,8 +61,9 @@ int list(const std::string& kind) {
     names.emplace_back(k.name);
     if (kind != k.name) continue;
     for (const auto& [name, summary] : k.rows())
-      std::fputs((summary.empty() ? name + "\n" : fmt::format("{:<24} {}\n", name, summary)).c_str(),
-                 stdout);
+      std::fputs(
+          (summary.empty() ? name + "\n" : fmt::format("{:<24} {}\n", name, summary)).c_str(),
+          stdout);
     return kExitDone;
   }
   throw UserError({}, fmt::format("no kind '{}' to list", kind), suggestion(kind, names));
@@ -74,7 +75,8 @@ void setup_list(CLI::App& sub, std::function<int()>& action) {
   auto kind = std::make_shared<std::string>();
   std::vector<std::string> names;
   for (const Kind& k : kKinds) names.emplace_back(k.name);
-  sub.add_option("kind", *kind, fmt::format("what to list: {}", fmt::join(names, ", ")))->required();
+  sub.add_option("kind", *kind, fmt::format("what to list: {}", fmt::join(names, ", ")))
+      ->required();
   action = [kind] { return list(*kind); };
 }
 

@@ -12,13 +12,13 @@ namespace rehearse {
 // One measured training run and the scenario that it is.
 struct MeasuredRun {
   std::string name;
-  std::string bound;              // "gpu" or "host", as the measurement says
+  std::string bound;  // "gpu" or "host", as the measurement says
   bool out_of_memory = false;
-  std::optional<Seconds> step;    // mean over repeats
-  std::optional<Bytes> peak;      // allocated, largest over ranks
-  std::optional<Bytes> reserved;  // likewise
-  std::vector<Scenario> scenario; // one; empty when this version cannot simulate the run
-  std::string refused;            // the reason, then
+  std::optional<Seconds> step;     // mean over repeats
+  std::optional<Bytes> peak;       // allocated, largest over ranks
+  std::optional<Bytes> reserved;   // likewise
+  std::vector<Scenario> scenario;  // one; empty when this version cannot simulate the run
+  std::string refused;             // the reason, then
 };
 
 // Reads a file of measured runs: JSON lines of calibration/measure_steps.py (tests/data/measured).

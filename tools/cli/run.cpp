@@ -70,7 +70,8 @@ void setup_run(CLI::App& sub, std::function<int()>& action) {
       ->allow_extra_args(false);
   sub.add_option("--json", o->json, "writes the report as JSON ('-' is stdout)");
   sub.add_option("--trace", o->trace, "writes a Chrome trace (gzip when it ends in .gz)");
-  sub.add_option("--dump", o->dump, "prints one stage instead: " + fmt::format("{}", fmt::join(dump_stages(), ", ")));
+  sub.add_option("--dump", o->dump,
+                 "prints one stage instead: " + fmt::format("{}", fmt::join(dump_stages(), ", ")));
   sub.add_flag("--ideal", o->ideal, "efficiency 1, no host and no fixed cost");
   sub.add_flag("--no-fold", o->no_fold, "simulates every rank on its own");
   action = [o] { return run(*o); };

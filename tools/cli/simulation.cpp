@@ -13,8 +13,8 @@
 namespace rehearse {
 namespace {
 
-// FLOPs that recomputation adds, of the whole step: a block's forward again (full), or its attention
-// core's (selective); not causal, as `mfu` counts.
+// FLOPs that recomputation adds, of the whole step: a block's forward again (full), or its
+// attention core's (selective); not causal, as `mfu` counts.
 Flops recomputed_flops(const Simulation& s) {
   const Training& t = s.plan.training;
   if (t.recompute == Recompute::kNone) return Flops(0);
@@ -23,8 +23,8 @@ Flops recomputed_flops(const Simulation& s) {
   const ModelGraphs graphs = build_graphs(s.model, o);
   Flops sum(0);
   for (const Op& op : graphs.block.ops) {
-    const bool core = op.kind == OpKind::kAttention || op.kind == OpKind::kScores ||
-                      op.kind == OpKind::kContext;
+    const bool core =
+        op.kind == OpKind::kAttention || op.kind == OpKind::kScores || op.kind == OpKind::kContext;
     if (t.recompute == Recompute::kFull || core) sum += forward_flops(graphs.block, op, false);
   }
   return sum * (static_cast<double>(s.model.layers) *
@@ -54,8 +54,9 @@ const char* kCategoryNames[] = {"parameters", "gradients", "optimizer states", "
 // The largest parts of the fullest stage, each with what would shrink it.
 std::vector<std::string> memory_advice(const Simulation& s, const StageReport& stage) {
   std::vector<std::size_t> order{0, 1, 2, 3, 4};
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return stage.at_peak[a] > stage.at_peak[b]; });
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return stage.at_peak[a] > stage.at_peak[b];
+  });
   const ResolvedPlan& p = s.plan;
   const bool shards = p.replicas() > 1;
   const char* more = p.stages() < s.model.layers ? "more tensor or pipeline parallelism"
@@ -71,10 +72,12 @@ std::vector<std::string> memory_advice(const Simulation& s, const StageReport& s
     else if (category == MemoryCategory::kParameters && shards && p.plan.zero_stage < 3)
       help = "zero_stage: 3 cuts them over the data-parallel ranks";
     else if (category == MemoryCategory::kActivations || category == MemoryCategory::kTemporary)
-      help = p.training.micro_batch_size > 1 ? "a smaller micro_batch_size"
-             : p.training.recompute != Recompute::kFull ? "recompute: full" : more;
-    out.push_back(fmt::format("{} take {} of stage {}; what would help: {}", kCategoryNames[order[i]],
-                              format_bytes(stage.at_peak[order[i]]), stage.pipeline_stage, help));
+      help = p.training.micro_batch_size > 1            ? "a smaller micro_batch_size"
+             : p.training.recompute != Recompute::kFull ? "recompute: full"
+                                                        : more;
+    out.push_back(fmt::format("{} take {} of stage {}; what would help: {}",
+                              kCategoryNames[order[i]], format_bytes(stage.at_peak[order[i]]),
+                              stage.pipeline_stage, help));
   }
   return out;
 }
@@ -83,7 +86,8 @@ void memory(Simulation& s) {
   RunReport& r = s.report;
   const Gpu& gpu = s.cluster.gpu;
   int communicators = 0;
-  for (int n : {s.plan.tensor, s.plan.context, s.plan.replicas(), s.plan.pipeline}) communicators += n > 1;
+  for (int n : {s.plan.tensor, s.plan.context, s.plan.replicas(), s.plan.pipeline})
+    communicators += n > 1;
   r.memory_capacity = gpu.usable_memory;
   r.memory_overhead = gpu.context_memory + s.cluster.communicator_memory * communicators;
   for (const RankProgram& rank : s.program.ranks) {
@@ -154,8 +158,8 @@ void replay_tasks(Simulation& s, const SimulationOptions& options) {
   s.timeline = simulate(s.lowered.graph);
 }
 
-// The power limit holds the clock down by the average load of the whole step, which is known once the
-// step has been simulated at full clock: then it is simulated again.
+// The power limit holds the clock down by the average load of the whole step, which is known once
+// the step has been simulated at full clock: then it is simulated again.
 void throttle(Simulation& s, const SimulationOptions& options) {
   Gpu& gpu = s.cluster.gpu;
   if (gpu.throttle_per.value <= 0) return;

@@ -17,7 +17,7 @@ namespace rehearse {
 struct SimulationOptions {
   bool ideal = false;  // efficiency 1, no host, no fixed cost
   bool fold = true;
-  bool merge = true;   // false: a task a kernel, for traces
+  bool merge = true;  // false: a task a kernel, for traces
 };
 
 struct Simulation {

@@ -94,8 +94,8 @@ std::string row_text(const Row& r, std::size_t width) {
   return fmt::format("{} {:>10} {:>10} {:>+7.1f} % {:>10} {:>10} {:>+7.1f} % {:>+7.1f} %{}\n", name,
                      format_seconds(*r.run.step), format_seconds(r.report.step_time),
                      100 * r.step_error, r.run.peak ? format_bytes(*r.run.peak) : "-",
-                     format_bytes(r.report.peak_memory), 100 * r.peak_error,
-                     100 * r.reserved_error, r.report.fits ? "" : "  predicted not to fit (WRONG)");
+                     format_bytes(r.report.peak_memory), 100 * r.peak_error, 100 * r.reserved_error,
+                     r.report.fits ? "" : "  predicted not to fit (WRONG)");
 }
 
 void print(const std::vector<Row>& rows) {
