@@ -42,7 +42,12 @@ class FullySharded final : public DataParallel {
     if (c_.plan.plan.zero_stage == 3 && last_of_root(u)) reshard(w, group_of(u));
   }
 
+  // The loss comes before the hooks of the model that has the head: see backward().
   void before_backward(StepWriter& w, const Unit& u) override {
+    if (!has_loss(u)) enter(w, u);
+  }
+
+  void enter(StepWriter& w, const Unit& u) {
     use(w, u);
     // Prefetch the unit that backward needs next.
     const auto i = static_cast<std::size_t>(&u - c_.units.data());
@@ -51,7 +56,16 @@ class FullySharded final : public DataParallel {
 
   void backward(StepWriter& w, const Unit& u, BackwardPart part, bool first, bool last) override {
     const bool fresh = first || accumulates_wide() || reduces_each();
-    run_backward(w, u, part, fresh ? GradientStore::kFresh : GradientStore::kAccumulate);
+    const GradientStore store = fresh ? GradientStore::kFresh : GradientStore::kAccumulate;
+    if (has_loss(u) && part == BackwardPart::kAll) {
+      const auto pieces = u.segments->backward_pieces(store);
+      w.segment(pieces.front().segment, u.position);
+      enter(w, u);
+      for (std::size_t i = 1; i < pieces.size(); ++i) w.segment(pieces[i].segment, u.position);
+    } else {
+      if (has_loss(u) && part == BackwardPart::kInputs) enter(w, u);
+      run_backward(w, u, part, store);
+    }
     if (part == BackwardPart::kInputs) return;
     const int g = group_of(u);
     const bool done = !is_edge(u) || first_of_root(u);
@@ -88,6 +102,7 @@ class FullySharded final : public DataParallel {
   std::int64_t share(std::int64_t n) const {
     return (n + c_.plan.replicas() - 1) / c_.plan.replicas();
   }
+  static bool has_loss(const Unit& u) { return u.segments->graph().name == "head"; }
   // The embedding and the head (with the final norm) are the root's own.
   bool is_edge(const Unit& u) const {
     const std::string& name = u.segments->graph().name;

@@ -261,6 +261,16 @@ void SegmentBuilder::count_saved(Part part) {
         ++saved_references_[root(t)];
 }
 
+// The loss (and the cast of its logits) is outside the model: what wraps the model starts after it.
+bool SegmentBuilder::ends_loss(const std::vector<GradOp>& steps, std::size_t i) const {
+  const auto of_loss = [&](const GradOp& step) {
+    const OpKind kind = graph_.ops[static_cast<std::size_t>(step.forward)].kind;
+    return kind == OpKind::kCrossEntropy || kind == OpKind::kCast;
+  };
+  return role_.last && of_loss(steps[i]) && i + 1 < steps.size() && !of_loss(steps[i + 1]) &&
+         std::all_of(steps.begin(), steps.begin() + static_cast<std::ptrdiff_t>(i), of_loss);
+}
+
 void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {
   activity_ = Activity::kBackward;
   pending_host_ += context_.runtime.host_per_module;
@@ -309,6 +319,7 @@ void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {
     if (part == Part::kWeights) release(MemoryScope::kFrame, deferred_slot(step.forward));
     if ((last || part == Part::kWeights) && !later && !in_place) release_saved(index);
     if (pieces && (weights || (!product && !op.parameters.empty()))) cut(op.parameters);
+    if (pieces && ends_loss(steps, i)) cut({});
   }
   if (starts) rename_input_gradient();
 }

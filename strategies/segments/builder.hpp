@@ -101,6 +101,7 @@ class SegmentBuilder {
   void release_saved(std::size_t op);
   void recompute_before(std::size_t op);
   void rename_input_gradient();
+  bool ends_loss(const std::vector<GradOp>& steps, std::size_t i) const;
 
   Program& program_;
   const KernelContext& context_;

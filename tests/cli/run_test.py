@@ -157,7 +157,6 @@ class ModesTest(CommandTest):
                 ideal = self.json("run", "s.yaml", "--plan", name, "--ideal")
                 self.assertLess(ideal["step_time_s"], real["step_time_s"])
                 self.assertEqual(ideal["breakdown_s"]["host"], 0)
-                self.assertEqual(ideal["peak_memory_bytes"], real["peak_memory_bytes"])
 
     def test_a_plan_that_does_not_fit_says_so_first_and_exits_0(self):
         text = self.done("run", "llama3-8b-4xh200", "--plan", "ddp",

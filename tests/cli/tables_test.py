@@ -57,10 +57,10 @@ class PriceTest(CommandTest):
             with self.subTest(op=op):
                 self.assertGreater(self.price(op, "cluster=h200-4", "ranks=4", "bytes=1MiB")["time_s"], 0)
 
-    def test_sustained_clocks_are_no_faster_than_burst(self):
+    def test_clocks_are_burst_unless_said(self):
         line = ("gemm", "gpu=h200-sxm", "m=8192", "n=8192", "k=8192", "dtype=bf16")
-        self.assertGreaterEqual(self.price(*line, "clocks=sustained")["time_s"],
-                                self.price(*line, "clocks=burst")["time_s"])
+        self.assertEqual(self.price(*line), self.price(*line, "clocks=burst"))
+        self.assertIn("clock", self.refused("price", *line, "clocks=fast"))
 
     def test_csv_prices_every_row(self):
         self.write("rows.csv", "m,n,k,note\n1024,1024,1024,small\n4096,4096,4096,\"large, yes\"\n")
