@@ -48,7 +48,8 @@ class ConfigsTest(CommandTest):
         for name in names("clusters"):
             if name.startswith(("dgx", "gb")):
                 with self.subTest(cluster=name):
-                    run = self.check_runs(f"model: {TINY_MODEL}\ncluster: {{name: {name}, nodes: 2}}\n" + TRAINING % 144)
+                    run = self.check_runs(f"model: {TINY_MODEL}\n"
+                                          f"cluster: {{name: {name}, nodes: 2}}\n" + TRAINING % 144)
                     self.assertEqual(run["gpus"] % 2, 0)
 
     def test_every_runtime_runs(self):

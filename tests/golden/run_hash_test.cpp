@@ -1,6 +1,6 @@
-// Hashes of the shipped scenarios' runs, one line a plan: scenario/plan, structure, timing. They are
-// the same on every machine, compiler and build type. Calibration changes the timing, a change of
-// passes or schedules the structure too; either is renewed, with a reason in the commit, by
+// Hashes of the shipped scenarios' runs, one line a plan: scenario/plan, structure, timing. They
+// are the same on every machine, compiler and build type. Calibration changes the timing, a change
+// of passes or schedules the structure too; either is renewed, with a reason in the commit, by
 //   REHEARSE_RENEW_GOLDEN=1 build/release/bin/golden_tests "hashes of the shipped scenarios"
 
 #include <catch2/catch.hpp>
@@ -58,7 +58,9 @@ TEST_CASE("hashes of the shipped scenarios") {
   }
 }
 
-TEST_CASE("a run in the same process has the same hashes again") { CHECK(computed() == computed()); }
+TEST_CASE("a run in the same process has the same hashes again") {
+  CHECK(computed() == computed());
+}
 
 }  // namespace
 }  // namespace rehearse

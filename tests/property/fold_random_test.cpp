@@ -1,9 +1,10 @@
 // Folding: ranks that do the same are simulated once, and that changes nothing that is reported.
 //
-// Ranks that meet inside a segment are unfolded kernel by kernel, so runs are compared with a task a
-// kernel on both sides. Merged segments agree to the picosecond too where nothing slows overlapping
-// work; where communication slows compute, a merged segment is slowed as a whole, its waits for the
-// host included, which moved a step by at most 2e-5 of its length over 200 random plans.
+// Ranks that meet inside a segment are unfolded kernel by kernel, so runs are compared with a task
+// a kernel on both sides. Merged segments agree to the picosecond too where nothing slows
+// overlapping work; where communication slows compute, a merged segment is slowed as a whole, its
+// waits for the host included, which moved a step by at most 2e-5 of its length over 200 random
+// plans.
 
 #include <catch2/catch.hpp>
 
@@ -66,8 +67,8 @@ TEST_CASE("folding simulates one rank a pipeline stage") {
   }
 }
 
-// Twelve GPUs on three nodes of four, replicas of three neighbours: the first replica has a node for
-// itself, and the second lies on two.
+// Twelve GPUs on three nodes of four, replicas of three neighbours: the first replica has a node
+// for itself, and the second lies on two.
 TEST_CASE("folding is exact where replicas lie differently on the nodes") {
   PlanText plan;
   plan.cluster = "{name: dgx-h200, nodes: 3, gpus_per_node: 4}";

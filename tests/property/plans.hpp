@@ -36,14 +36,15 @@ struct PlanText {
   std::string text() const {
     return fmt::format(
         "model: {}\ncluster: {}\nruntime: {}\n"
-        "training: {{sequence_length: 128, micro_batch_size: {}, global_batch_size: {}, precision: {}, "
+        "training: {{sequence_length: 128, micro_batch_size: {}, global_batch_size: {}, precision: "
+        "{}, "
         "recompute: {}, attention: {}, dropout: {}}}\n"
         "plan: {{tensor_parallel: {}, pipeline_parallel: {}, virtual_stages: {}, zero_stage: {}, "
         "schedule: {}, gradient_sync: {}, gradient_reduction: {}, sequence_parallel: {}, "
         "vocabulary_parallel: {}, rank_order: {}, bucket_size: {}}}\n",
-        model, cluster, runtime, micro_batch, global_batch, precision, recompute, attention, dropout,
-        tensor, pipeline, virtual_stages, zero, schedule, gradient_sync, gradient_reduction,
-        sequence_parallel, vocabulary_parallel, rank_order, bucket_size);
+        model, cluster, runtime, micro_batch, global_batch, precision, recompute, attention,
+        dropout, tensor, pipeline, virtual_stages, zero, schedule, gradient_sync,
+        gradient_reduction, sequence_parallel, vocabulary_parallel, rank_order, bucket_size);
   }
   Scenario scenario() const { return read_scenarios(parse_text(text(), "plan"), "plan").front(); }
 };
@@ -92,7 +93,8 @@ class PlanSource {
   PlanText any() {
     PlanText p;
     p.model = word({kTinyGpt2, kTinyLlama});
-    p.cluster = word({"{name: dgx-h200, nodes: 1}", "{name: dgx-h200, nodes: 2, gpus_per_node: 4}"});
+    p.cluster =
+        word({"{name: dgx-h200, nodes: 1}", "{name: dgx-h200, nodes: 2, gpus_per_node: 4}"});
     p.precision = pick(all_precisions());
     p.recompute = word({"none", "selective", "full"});
     p.attention = word({"flash", "unfused"});

@@ -56,8 +56,8 @@ void check_bounds(const Simulation& s) {
   CHECK(s.report.step_time.value > 0);
 }
 
-// One in so many of the 245,760 combinations, by a stride that divides none of the axes; all of them
-// with REHEARSE_COMBINATIONS_STRIDE=1.
+// One in so many of the 245,760 combinations, by a stride that divides none of the axes; all of
+// them with REHEARSE_COMBINATIONS_STRIDE=1.
 long stride() {
   const char* given = std::getenv("REHEARSE_COMBINATIONS_STRIDE");
   return given ? std::max(1L, std::atol(given)) : 83;

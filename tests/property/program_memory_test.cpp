@@ -21,7 +21,8 @@ class MemoryWalk {
       if (const auto* run = std::get_if<RunSegment>(&step.work)) {
         const Segment& segment = program.segments[run->segment];
         for (const Instr& i : segment.instrs)
-          if (const auto* c = std::get_if<MemoryChange>(&i.what)) change(*c, run->frame, segment.name);
+          if (const auto* c = std::get_if<MemoryChange>(&i.what))
+            change(*c, run->frame, segment.name);
       } else if (const auto* m = std::get_if<Memory>(&step.work)) {
         change(m->change, m->frame, "a step");
       }
@@ -98,7 +99,8 @@ TEST_CASE("a step of a random plan leaves memory as it found it") {
     const PlanText plan = plans.next();
     INFO(plan.text());
     const Program program = program_of(plan);
-    for (const RankProgram& rank : program.ranks) CHECK(MemoryWalk(program, rank).complaint() == "");
+    for (const RankProgram& rank : program.ranks)
+      CHECK(MemoryWalk(program, rank).complaint() == "");
   }
 }
 
@@ -110,8 +112,8 @@ TEST_CASE("the reported peak is the highest point of the walk") {
     const Program program = program_of(plan);
     for (const RankProgram& rank : program.ranks) {
       const RankMemory memory = rank_memory(program, rank);
-      const Bytes resident = rank.parameters + rank.optimizer_states + rank.persistent_gradients +
-                             rank.buffers;
+      const Bytes resident =
+          rank.parameters + rank.optimizer_states + rank.persistent_gradients + rank.buffers;
       CHECK(memory.peak.value == resident.value + MemoryWalk(program, rank).highest());
       Bytes parts(0);
       for (Bytes b : memory.at_peak) parts += b;

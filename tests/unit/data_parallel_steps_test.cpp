@@ -9,7 +9,8 @@ namespace {
 
 constexpr std::int64_t kMiB = 1 << 20;
 
-// Large enough to have several buckets: 8 layers of 7.3 M parameters, 16 M each in embedding and head.
+// Large enough to have several buckets: 8 layers of 7.3 M parameters, 16 M each in embedding and
+// head.
 constexpr const char* kWide =
     "{model_type: llama, num_hidden_layers: 8, hidden_size: 768, num_attention_heads: 8, "
     "intermediate_size: 2048, vocab_size: 20000, tie_word_embeddings: false}";
@@ -134,7 +135,8 @@ TEST_CASE("FSDP reduces every unit in the last micro-batch") {
 }
 
 TEST_CASE("FSDP that reduces every micro-batch does so for all") {
-  const Built b = build(replicas("zero_stage: 3, gradient_reduction: every_micro_batch", kSmallLlama, 3));
+  const Built b =
+      build(replicas("zero_stage: 3, gradient_reduction: every_micro_batch", kSmallLlama, 3));
   CHECK(collectives(b.rank(), CollectiveOp::kReduceScatter).size() == 3 * 9);
 }
 
@@ -148,7 +150,8 @@ TEST_CASE("fsdp-mixed reduces gradients in fp32") {
 }
 
 TEST_CASE("one replica communicates nothing, whatever the stage") {
-  for (const char* plan : {"zero_stage: 0", "zero_stage: 1", "zero_stage: 3", "gradient_sync: end"}) {
+  for (const char* plan :
+       {"zero_stage: 0", "zero_stage: 1", "zero_stage: 3", "gradient_sync: end"}) {
     BuildText text;
     text.plan = plan;
     CHECK(collectives(build(text).rank()).empty());

@@ -83,7 +83,8 @@ TEST_CASE("kernels of one stream run one after the other") {
 }
 
 TEST_CASE("kernels of two streams run side by side") {
-  CHECK(microseconds(ranks({{kernel(3), kernel(4, StreamKind::kCopy)}})) == Approx(4).epsilon(1e-6));
+  CHECK(microseconds(ranks({{kernel(3), kernel(4, StreamKind::kCopy)}})) ==
+        Approx(4).epsilon(1e-6));
 }
 
 TEST_CASE("a stream that waits for an event starts after what was recorded") {
@@ -100,18 +101,18 @@ TEST_CASE("an event holds what was on the stream when it was recorded, and no mo
 // 1 us of latency, and 450 KB at 450 GB/s: 1 us.
 TEST_CASE("a receiver's compute stream waits for the message") {
   const Bytes message(450'000);
-  const Program p = ranks(
-      {{kernel(5), Record{0, StreamKind::kCompute}, Wait{0, StreamKind::kSendNext},
-        Send{1, 7, message, StreamKind::kSendNext}},
-       {kernel(1), Receive{0, 7, message}, kernel(2)}});
+  const Program p =
+      ranks({{kernel(5), Record{0, StreamKind::kCompute}, Wait{0, StreamKind::kSendNext},
+              Send{1, 7, message, StreamKind::kSendNext}},
+             {kernel(1), Receive{0, 7, message}, kernel(2)}});
   CHECK(microseconds(p) == Approx(5 + 1 + 1 + 2).epsilon(1e-6));
 }
 
 TEST_CASE("messages are told apart by their tags") {
   const Bytes message(450'000);
-  const Program p = ranks({{Send{1, 1, message, StreamKind::kSendNext},
-                            Send{1, 2, message, StreamKind::kSendNext}},
-                           {Receive{0, 2, message}, Receive{0, 1, message}, kernel(2)}});
+  const Program p = ranks(
+      {{Send{1, 1, message, StreamKind::kSendNext}, Send{1, 2, message, StreamKind::kSendNext}},
+       {Receive{0, 2, message}, Receive{0, 1, message}, kernel(2)}});
   CHECK(microseconds(p) == Approx(1 + 1 + 1 + 2).epsilon(1e-6));
 }
 
@@ -123,8 +124,11 @@ TEST_CASE("ranks of a group meet in a collective") {
     Step record, wait, meet, back, last;
     record.work = Record{0, StreamKind::kCompute};
     wait.work = Wait{0, StreamKind::kData};
-    meet.work = RunCollective{
-        {CollectiveOp::kAllReduce, GroupKind::kTensor, Bytes(450'000), Bytes(0)}, StreamKind::kData, 0, 0};
+    meet.work =
+        RunCollective{{CollectiveOp::kAllReduce, GroupKind::kTensor, Bytes(450'000), Bytes(0)},
+                      StreamKind::kData,
+                      0,
+                      0};
     for (const Step& s : {record, wait, meet}) r.steps.push_back(s);
   }
   // A ring of two: 2 (n - 1) = 2 hops of half the buffer, 0.5 us and 1 us of latency each.
@@ -132,8 +136,9 @@ TEST_CASE("ranks of a group meet in a collective") {
 }
 
 TEST_CASE("ranks that wait for each other for ever are a bug") {
-  const Program p = ranks({{Receive{1, 1, Bytes(8)}, Send{1, 2, Bytes(8), StreamKind::kSendNext}},
-                           {Receive{0, 2, Bytes(8)}, Send{0, 1, Bytes(8), StreamKind::kSendPrevious}}});
+  const Program p =
+      ranks({{Receive{1, 1, Bytes(8)}, Send{1, 2, Bytes(8), StreamKind::kSendNext}},
+             {Receive{0, 2, Bytes(8)}, Send{0, 1, Bytes(8), StreamKind::kSendPrevious}}});
   CHECK_THROWS_AS(microseconds(p), std::logic_error);
 }
 
@@ -141,7 +146,8 @@ TEST_CASE("steps follow each other") {
   const Program p = ranks({{kernel(3)}});
   LowerOptions options;
   options.steps = 3;
-  CHECK(static_cast<double>(simulate(lower(p, ideal_cluster(), options).graph).makespan.ps) * 1e-6 ==
+  CHECK(static_cast<double>(simulate(lower(p, ideal_cluster(), options).graph).makespan.ps) *
+            1e-6 ==
         Approx(9).epsilon(1e-6));
 }
 

@@ -16,7 +16,8 @@ std::string row(const std::string& plan, const std::string& more = "") {
          R"("heads": 8, "kv_heads": 4, "ffn": 128, "vocab": 512, "tied": false}, "plan": )" +
          plan + R"(, "seq": 128, "micro_batch": 2, "num_micro": 3, "precision": "bf16", )" +
          R"("recompute": "full", "world": 4, "step_s": [0.2, 0.4], "bound": "gpu", )" +
-         R"("peak_allocated_bytes": [5, 9, 7, 1], "peak_reserved_bytes": [20, 10, 1, 1])" + more + "}\n";
+         R"("peak_allocated_bytes": [5, 9, 7, 1], "peak_reserved_bytes": [20, 10, 1, 1])" + more +
+         "}\n";
 }
 
 MeasuredRun read(const std::string& text) {

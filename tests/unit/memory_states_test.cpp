@@ -23,9 +23,8 @@ TEST_CASE("parameters and optimizer states take what the precision says") {
     const char* precision;
     int parameter, states;
   };
-  const Expected table[] = {{"fp32", 4, 8},  {"tf32", 4, 8},   {"bf16", 2, 4},
-                            {"amp", 4, 8},   {"mixed", 2, 12}, {"mixed-fp16", 2, 12},
-                            {"fp8", 2, 12}};
+  const Expected table[] = {{"fp32", 4, 8},   {"tf32", 4, 8},        {"bf16", 2, 4}, {"amp", 4, 8},
+                            {"mixed", 2, 12}, {"mixed-fp16", 2, 12}, {"fp8", 2, 12}};
   for (const Expected& e : table) {
     INFO(e.precision);
     const Built b = with(e.precision);
@@ -63,7 +62,8 @@ TEST_CASE("DDP keeps its buckets for the whole run, and one replica frees its gr
 }
 
 TEST_CASE("tensor parallelism divides what is cut") {
-  const Built one = with("bf16"), four = with("bf16", "tensor_parallel: 4, vocabulary_parallel: true", 4);
+  const Built one = with("bf16"),
+              four = with("bf16", "tensor_parallel: 4, vocabulary_parallel: true", 4);
   // Norms stay whole: 8 x 2 + 1 of 64.
   const std::int64_t norms = 2 * 17 * 64;
   CHECK(4 * (four.rank().parameters.value - norms) == one.rank().parameters.value - norms);
@@ -91,8 +91,10 @@ Bytes activations(const Built& b, std::size_t rank = 0) {
 TEST_CASE("recomputation lowers the peak") {
   const auto peak = [](const char* recompute) {
     BuildText text;
-    text.training = std::string("micro_batch_size: 4, global_batch_size: 8, attention: unfused, "
-                                "recompute: ") + recompute;
+    text.training = std::string(
+                        "micro_batch_size: 4, global_batch_size: 8, attention: unfused, "
+                        "recompute: ") +
+                    recompute;
     const Built b = build(text);
     return rank_memory(b.program, b.rank()).peak;
   };
@@ -104,7 +106,8 @@ TEST_CASE("recomputation lowers the peak") {
 TEST_CASE("1F1B keeps half of GPipe's activations on the first of four stages") {
   const auto first = [](const char* schedule) {
     return static_cast<double>(
-        activations(with("bf16", std::string("pipeline_parallel: 4, schedule: ") + schedule, 4)).value);
+        activations(with("bf16", std::string("pipeline_parallel: 4, schedule: ") + schedule, 4))
+            .value);
   };
   CHECK(first("1f1b") / first("gpipe") == Approx(0.5).margin(0.03));
 }

@@ -26,7 +26,8 @@ TEST_CASE("ranks that are not the cluster's GPUs are refused at data_parallel") 
 }
 
 TEST_CASE("degrees that do not divide the cluster's GPUs are refused") {
-  CHECK_THAT(refused(6, "tensor_parallel: 4"), Contains("= 4 does not divide the cluster's 6 GPUs"));
+  CHECK_THAT(refused(6, "tensor_parallel: 4"),
+             Contains("= 4 does not divide the cluster's 6 GPUs"));
 }
 
 TEST_CASE("more ranks than GPUs are refused") {
@@ -44,8 +45,9 @@ TEST_CASE("heads that tensor_parallel does not divide are refused") {
   BuildText text;
   text.gpus = 3;
   text.plan = "tensor_parallel: 3";
-  CHECK_THAT(complaint(text), Contains("s.yaml:5:8: error: 8 heads of model inline do not divide by "
-                                       "tensor_parallel 3"));
+  CHECK_THAT(complaint(text),
+             Contains("s.yaml:5:8: error: 8 heads of model inline do not divide by "
+                      "tensor_parallel 3"));
 }
 
 TEST_CASE("key-value heads that neither divide nor are divided are refused") {
@@ -82,9 +84,10 @@ TEST_CASE("interleaved with one chunk is 1f1b, for any number of micro-batches")
 }
 
 TEST_CASE("more chunks than layers are refused") {
-  CHECK_THAT(refused(4, "pipeline_parallel: 4, schedule: interleaved-1f1b, virtual_stages: 3"),
-             Contains("12 model chunks (pipeline_parallel 4 x virtual_stages 3) are more than the 8 "
-                      "layers of model inline"));
+  CHECK_THAT(
+      refused(4, "pipeline_parallel: 4, schedule: interleaved-1f1b, virtual_stages: 3"),
+      Contains("12 model chunks (pipeline_parallel 4 x virtual_stages 3) are more than the 8 "
+               "layers of model inline"));
 }
 
 TEST_CASE("stage_layers must add up to the model") {
@@ -142,8 +145,8 @@ TEST_CASE("everything that does not fit is said at once") {
   const std::string text =
       refused(8, "data_parallel: 3, tensor_parallel: 3, zero_stage: 2, gradient_sync: end",
               "micro_batch_size: 1, global_batch_size: 7");
-  for (const char* part : {"but the cluster has 8 GPUs", "8 heads", "is not a multiple of",
-                           "reduces during backward"})
+  for (const char* part :
+       {"but the cluster has 8 GPUs", "8 heads", "is not a multiple of", "reduces during backward"})
     CHECK_THAT(text, Contains(part));
 }
 

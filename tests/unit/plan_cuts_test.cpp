@@ -69,9 +69,8 @@ TEST_CASE("the first axis of rank_order is the innermost") {
 }
 
 TEST_CASE("places and ranks are each other's inverse") {
-  for (const auto& order : std::vector<std::vector<std::string>>{{"tp", "cp", "ep", "dp", "pp"},
-                                                                {"dp", "tp", "pp", "cp"},
-                                                                {"pp", "cp", "dp", "tp"}}) {
+  for (const auto& order : std::vector<std::vector<std::string>>{
+           {"tp", "cp", "ep", "dp", "pp"}, {"dp", "tp", "pp", "cp"}, {"pp", "cp", "dp", "tp"}}) {
     const RankMap map = map_of(order);
     std::set<int> seen;
     for (int rank = 0; rank < 120; ++rank) {

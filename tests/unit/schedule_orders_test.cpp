@@ -52,8 +52,8 @@ struct Times {
   }
 };
 
-// Runs every rank's actions in their order, each as soon as what it needs is there; messages take no
-// time. The end of the last action, or -1 when ranks wait for each other for ever.
+// Runs every rank's actions in their order, each as soon as what it needs is there; messages take
+// no time. The end of the last action, or -1 when ranks wait for each other for ever.
 class Play {
  public:
   Play(const Schedule& s, const Shape& shape, const Times& times) : s_(s), shape_(shape) {
@@ -213,8 +213,8 @@ TEST_CASE("weight gradients in the bubble make interleaving shorter") {
   }
 }
 
-// PyTorch's ZB-V splits backward in its last phase alone, so that its bubble is that of p - 1 chunks,
-// as of interleaving with two chunks and half of 1F1B's, while the memory is 1F1B's.
+// PyTorch's ZB-V splits backward in its last phase alone, so that its bubble is that of p - 1
+// chunks, as of interleaving with two chunks and half of 1F1B's, while the memory is 1F1B's.
 TEST_CASE("ZB-V has the bubble of p - 1 chunks") {
   for (int p : {2, 4, 8})
     for (int m : {2 * p, 3 * p})

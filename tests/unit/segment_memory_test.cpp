@@ -69,7 +69,8 @@ TEST_CASE("forward and backward leave the gradients and nothing else") {
       {"full recomputation", ", recompute: full"},
       {"unfused attention", ", attention: unfused"},
       {"dropout", ", dropout: 0.1"},
-      {"unfused attention with dropout, recomputed", ", attention: unfused, dropout: 0.1, recompute: full"},
+      {"unfused attention with dropout, recomputed",
+       ", attention: unfused, dropout: 0.1, recompute: full"},
       {"autocast", ", precision: amp"},
       {"autocast, recomputed", ", precision: amp, recompute: full"},
       {"fp32", ", precision: fp32"},
@@ -92,9 +93,10 @@ TEST_CASE("forward and backward leave the gradients and nothing else") {
 TEST_CASE("tensor parallelism leaves the gradients of its part") {
   BuildText text;
   text.gpus = 4;
-  for (const char* plan : {"tensor_parallel: 4", "tensor_parallel: 4, sequence_parallel: true",
-                           "tensor_parallel: 4, vocabulary_parallel: true",
-                           "tensor_parallel: 4, sequence_parallel: true, vocabulary_parallel: true"}) {
+  for (const char* plan :
+       {"tensor_parallel: 4", "tensor_parallel: 4, sequence_parallel: true",
+        "tensor_parallel: 4, vocabulary_parallel: true",
+        "tensor_parallel: 4, sequence_parallel: true, vocabulary_parallel: true"}) {
     INFO(plan);
     text.plan = plan;
     const Built b = build(text);
@@ -108,8 +110,10 @@ TEST_CASE("tensor parallelism leaves the gradients of its part") {
 TEST_CASE("recomputation keeps less of a block") {
   const auto kept = [](const char* recompute) {
     BuildText text;
-    text.training = std::string("micro_batch_size: 2, global_batch_size: 2, attention: unfused, "
-                                "recompute: ") + recompute;
+    text.training = std::string(
+                        "micro_batch_size: 2, global_batch_size: 2, attention: unfused, "
+                        "recompute: ") +
+                    recompute;
     const Built b = build(text);
     for (const Segment& s : b.program.segments)
       if (s.name == "block forward") return net(s);

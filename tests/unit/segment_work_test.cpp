@@ -12,7 +12,8 @@ struct Sums {
   double forward = 0, backward = 0, recompute = 0;
 };
 
-// FLOPs of matrix products (and of attention, when it is asked for) by activity, over a rank's step.
+// FLOPs of matrix products (and of attention, when it is asked for) by activity, over a rank's
+// step.
 Sums work(const Built& b, bool attention) {
   Sums sums;
   for (const Step& step : b.rank().steps) {
@@ -47,7 +48,8 @@ double products_of(const Model& m, std::int64_t s) {
   const double up = m.activation == ActivationKind::kSwiGlu ? 3 : 2;
   const double block = h * (h + 2 * kv) + h * h + up * h * f;
   const double tokens = static_cast<double>(s);
-  return 2 * tokens * (static_cast<double>(m.layers) * block + h * static_cast<double>(m.vocabulary)) +
+  return 2 * tokens *
+             (static_cast<double>(m.layers) * block + h * static_cast<double>(m.vocabulary)) +
          static_cast<double>(m.layers) * 4 * tokens * tokens * h;
 }
 
@@ -122,7 +124,8 @@ TEST_CASE("a head that is not cut is computed by every rank") {
   text.gpus = 4;
   text.plan = "tensor_parallel: 4, vocabulary_parallel: false";
   const double head = 2.0 * 128 * 64 * 512;
-  CHECK(work(build(text), true).forward == Approx((whole.forward - head) / 4 + head).epsilon(1e-12));
+  CHECK(work(build(text), true).forward ==
+        Approx((whole.forward - head) / 4 + head).epsilon(1e-12));
 }
 
 // The tensor-parallel collectives of the blocks alone.

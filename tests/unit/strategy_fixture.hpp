@@ -37,9 +37,10 @@ struct BuildText {
   std::string runtime = "pytorch-eager";
 
   std::string yaml() const {
-    return "model: " + model + "\ncluster: {name: dgx-h200, nodes: 1, gpus_per_node: " +
-           std::to_string(gpus) + "}\nruntime: " + runtime +
-           "\ntraining: {sequence_length: 128, " + training + "}\nplan: {" + plan + "}\n";
+    return "model: " + model +
+           "\ncluster: {name: dgx-h200, nodes: 1, gpus_per_node: " + std::to_string(gpus) +
+           "}\nruntime: " + runtime + "\ntraining: {sequence_length: 128, " + training +
+           "}\nplan: {" + plan + "}\n";
   }
 };
 
