@@ -121,7 +121,6 @@ Program build_program(const ResolvedPlan& plan, const Model& model, const Cluste
                       const Runtime& runtime, const BuildOptions& options) {
   Program program;
   const RankMap map = rank_map(plan);
-  program.total_ranks = plan.ranks();
   program.positions = static_cast<int>(model.layers) + 2;
   program.groups[static_cast<int>(GroupKind::kTensor)] = group_of(cluster, map, "tp");
   program.groups[static_cast<int>(GroupKind::kContext)] = group_of(cluster, map, "cp");

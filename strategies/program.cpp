@@ -25,9 +25,7 @@ std::string_view to_string(StreamKind s) {
     case StreamKind::kCompute:
       return "compute";
     case StreamKind::kData:
-      return "reduce";
-    case StreamKind::kGather:
-      return "gather";
+      return "nccl dp";
     case StreamKind::kSendNext:
       return "send next";
     case StreamKind::kSendPrevious:

@@ -31,8 +31,7 @@ std::string_view to_string(GroupKind g);  // "tp", "cp", "dp", "pp", "embedding"
 struct CollectiveWork {
   CollectiveOp op{};
   GroupKind group{};
-  Bytes bytes{0};    // the full buffer
-  Bytes reduced{0};  // read and written besides, when a copy belongs to it
+  Bytes bytes{0};  // the full buffer
 };
 
 // Memory is named by frame and slot, so that a segment can be called for any layer and micro-batch.
@@ -84,17 +83,17 @@ struct Segment {
 using SegmentId = std::uint32_t;
 using EventId = std::int32_t;
 
-// Streams of a rank. Communicators have one each; a pipeline sends and receives on four, so that
-// directions do not wait for each other.
+// Streams of a rank. The data-parallel communicator has one, for reductions and for FSDP's gathers,
+// which share its links; a pipeline sends on one a direction, so that they do not wait for each
+// other.
 enum class StreamKind : std::uint8_t {
   kCompute,
-  kData,    // reductions of gradients
-  kGather,  // gathers of parameters
+  kData,
   kSendNext,
   kSendPrevious,
   kCopy  // copies around gathers (FSDP's copy-in)
 };
-inline constexpr int kStreamKinds = 6;
+inline constexpr int kStreamKinds = 5;
 std::string_view to_string(StreamKind s);
 
 struct RunSegment {
@@ -171,8 +170,6 @@ struct Program {
   std::vector<Segment> segments;
   std::vector<RankProgram> ranks;
   CommGroup groups[kGroupKinds];  // sizes and placement of each kind of group
-  bool rendezvous = false;        // a send starts when its receiver is ready too
-  int total_ranks = 0;
   int positions =
       0;  // graphs of one pass: embedding, blocks, head; frame = micro_batch * positions + position
 

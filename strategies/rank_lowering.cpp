@@ -298,8 +298,7 @@ void RankLowering::send(const Send& s) {
   TaskInfo i = info(Activity::kSend, state_.intern("nccl send"), 0);
   i.flow = ++state_.flows;
   i.collective =
-      state_.prices.collective({CollectiveOp::kSendRecv, GroupKind::kPipeline, s.bytes, Bytes(0)})
-          .first;
+      state_.prices.collective({CollectiveOp::kSendRecv, GroupKind::kPipeline, s.bytes}).first;
   const TaskId t = place(lane(s.stream), occupied, i, after);
   state_.messages[{static_cast<std::int32_t>(index_), s.peer, s.tag, step_}] = {t, i.flow};
 }
@@ -315,8 +314,7 @@ bool RankLowering::receive(const Receive& r) {
   TaskInfo i = info(Activity::kReceive, state_.intern("nccl receive"), 0);
   i.flow = flow;
   i.collective =
-      state_.prices.collective({CollectiveOp::kSendRecv, GroupKind::kPipeline, r.bytes, Bytes(0)})
-          .first;
+      state_.prices.collective({CollectiveOp::kSendRecv, GroupKind::kPipeline, r.bytes}).first;
   // A latency is a delay, not a rate: it is on no stream, so messages do not queue for it.
   const TaskId arrival = state_.add(kNoStream, to_sim_time(latency).ps, i);
   state_.edge(transfer, arrival);

@@ -86,8 +86,6 @@ void read_behaviour(Reader r, Runtime& out) {
   out.fused_gradient_accumulation = r.optional<bool>("fused_gradient_accumulation", false);
   out.persistent_gradients = r.optional<bool>("persistent_gradients", false);
   out.whole_parameter_shards = r.optional<bool>("whole_parameter_shards", false);
-  out.fp32_autocast_residual = r.optional<bool>("fp32_autocast_residual", false);
-  out.synchronous_messages = r.optional<bool>("synchronous_messages", false);
   out.scales_gradients = r.optional<bool>("scales_gradients", false);
   out.keeps_logits = r.optional<bool>("keeps_logits", false);
   out.fused_activation = r.optional<bool>("fused_activation", false);
@@ -103,7 +101,7 @@ void read_behaviour(Reader r, Runtime& out) {
   out.allocation_granularity = r.optional<Bytes>("allocation_granularity", Bytes(1));
   out.workspace = r.optional<Bytes>("workspace", Bytes(0));
   out.first_bucket = r.optional<Bytes>("first_bucket", Bytes(0));
-  out.gradient_copies = r.optional<double>("gradient_copies", 0);
+  out.copies_gradients = r.optional<bool>("copies_gradients", false);
   r.finish();
 }
 
@@ -193,7 +191,7 @@ Runtime idealised(const Runtime& runtime) {
   r.host_per_kernel = r.host_per_module = r.host_optimizer = Seconds(0);
   r.host_optimizer_per_tensor = r.host_per_collective = r.host_per_message = Seconds(0);
   r.host_per_unshard = r.host_per_reduce = r.host_per_split_backward = Seconds(0);
-  r.synchronous_messages = r.scales_gradients = r.keeps_logits = false;
+  r.scales_gradients = r.keeps_logits = false;
   r.waits_for_gradient_norm = false;
   for (Runtime& b : r.blocks) b = idealised(b);
   return r;

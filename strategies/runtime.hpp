@@ -69,13 +69,11 @@ struct Runtime {
   bool fused_gradient_accumulation = false;  // wgrad adds into fp32 main gradients (Megatron)
   bool persistent_gradients = false;         // gradient buffers live across steps
   bool whole_parameter_shards = false;       // ZeRO 1 gives whole parameters to owners
-  bool fp32_autocast_residual = false;
-  bool synchronous_messages = false;      // compute waits for its sends
-  bool scales_gradients = false;          // a pipeline divides gradients by its micro-batches
-  bool keeps_logits = false;              // a pipeline's last stage returns all logits
-  bool fused_activation = false;          // SwiGLU keeps its input alone
-  bool fused_residual_gradients = false;  // a norm's backward adds the residual's gradient
-  bool loss_in_place = false;             // the loss turns its logits into their own gradient
+  bool scales_gradients = false;             // a pipeline divides gradients by its micro-batches
+  bool keeps_logits = false;                 // a pipeline's last stage returns all logits
+  bool fused_activation = false;             // SwiGLU keeps its input alone
+  bool fused_residual_gradients = false;     // a norm's backward adds the residual's gradient
+  bool loss_in_place = false;                // the loss turns its logits into their own gradient
   // Under sequence parallelism a product keeps its part of the sequence and gathers the rest again
   // in backward, and so does attention with gathered keys (Korthikanti et al. 2022, section 4.2.2).
   bool regathers_sequence = false;
@@ -92,8 +90,8 @@ struct Runtime {
   std::set<OpKind> fused_operators;
   Bytes allocation_granularity{1};
   Bytes workspace{0};
-  Bytes first_bucket{0};       // DDP's first bucket; 0: as large as the others
-  double gradient_copies = 0;  // per gradient byte, read and written around a bucket
+  Bytes first_bucket{0};          // DDP's first bucket; 0: as large as the others
+  bool copies_gradients = false;  // gradients are computed apart and copied into their buckets
 
   // What differs inside a block (compiled blocks in an eager program): none or one.
   std::vector<Runtime> blocks;

@@ -25,7 +25,7 @@ void StepWriter::kernel(StreamKind stream, Activity activity, const std::string&
 void StepWriter::collective(StreamKind stream, CollectiveOp op, GroupKind group, Bytes bytes,
                             const std::string& label) {
   pending_host_ += runtime_.host_per_collective;
-  emit(RunCollective{{op, group, bytes, Bytes(0)}, stream, program_.intern(label), keys_++});
+  emit(RunCollective{{op, group, bytes}, stream, program_.intern(label), keys_++});
 }
 
 EventId StepWriter::record(StreamKind stream) {

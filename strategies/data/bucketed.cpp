@@ -32,7 +32,7 @@ class Bucketed final : public DataParallel {
       run_backward(w, u, part, first ? GradientStore::kFresh : GradientStore::kAccumulate);
       return;
     }
-    const bool copies = !persistent && c_.runtime.gradient_copies > 0;
+    const bool copies = !persistent && c_.runtime.copies_gradients;
     GradientStore store = first ? GradientStore::kFresh : GradientStore::kAccumulate;
     if (copies) store = first ? GradientStore::kCopyOut : GradientStore::kAccumulateCopyOut;
     if (part != BackwardPart::kAll) {
@@ -52,7 +52,7 @@ class Bucketed final : public DataParallel {
 
   void after_optimizer(StepWriter& w) override {
     if (c_.plan.plan.zero_stage == 1) share_parameters(w);
-    if (!c_.runtime.persistent_gradients && c_.runtime.gradient_copies == 0)
+    if (!c_.runtime.persistent_gradients && !c_.runtime.copies_gradients)
       release_gradients(w, c_.units);
   }
 

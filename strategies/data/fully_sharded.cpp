@@ -18,7 +18,7 @@ enum Slot : std::int32_t {
 // Parameters, gradients and optimizer states in even shares (ZeRO 3: Rajbhandari et al. 2020; as
 // PyTorch's FSDP2 runs it). Units are the blocks, and the root with everything else.
 //
-// Before a unit is used its shares are copied in and gathered on the gather stream, then copied out
+// Before a unit is used its shares are copied in and gathered on the data stream, then copied out
 // on the compute stream; the next gather may start once the one before has been copied out, so that
 // one unit is computed while the next is gathered. In backward the host issues the next gather
 // before it runs a unit. After a unit's last backward its gradients are copied into one buffer and

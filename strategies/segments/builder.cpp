@@ -46,12 +46,12 @@ void SegmentBuilder::kernels(const std::vector<Kernel>& list, const Op& op, Seco
 
 void SegmentBuilder::collective(CollectiveOp op, Bytes bytes, const Op& at, GroupKind group) {
   if (ranks_of(options_, group) == 1) return;
-  emit({CollectiveWork{op, group, bytes, Bytes(0)}, context_.runtime.host_per_collective,
+  emit({CollectiveWork{op, group, bytes}, context_.runtime.host_per_collective,
         program_.intern(at.name), activity_});
 }
 
 void SegmentBuilder::beside(CollectiveOp op, Bytes bytes, GroupKind group) {
-  if (ranks_of(options_, group) > 1) beside_.push_back({op, group, bytes, Bytes(0)});
+  if (ranks_of(options_, group) > 1) beside_.push_back({op, group, bytes});
 }
 
 Bytes SegmentBuilder::rounded(Bytes b) const {

@@ -112,7 +112,8 @@ TEST_CASE("gradients are reduced, and states cut, over data and context parallel
   CHECK(s.program.groups[static_cast<int>(GroupKind::kData)].ranks == 4);
   CHECK(traffic_of(s, "all_reduce", "dp").payload == 2 * s.report.parameters);
   CHECK(traffic_of(s, "all_reduce", "dp").wire == 2 * s.report.parameters * 3 / 2);
-  const RankProgram& z = run(text, 3).program.ranks.front();
+  const Simulation sharded = run(text, 3);
+  const RankProgram& z = sharded.program.ranks.front();
   CHECK(z.parameters.value ==
         Approx(2.0 * static_cast<double>(s.report.parameters) / 4).epsilon(1e-3));
 }

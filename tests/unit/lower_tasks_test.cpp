@@ -37,7 +37,6 @@ TEST_CASE("runs one after the other are the run of both") {
 Program ranks(std::vector<std::vector<StepWork>> steps) {
   Program p;
   p.positions = 1;
-  p.total_ranks = static_cast<int>(steps.size());
   for (std::size_t i = 0; i < steps.size(); ++i) {
     RankProgram r;
     r.rank = static_cast<int>(i);
@@ -124,11 +123,8 @@ TEST_CASE("ranks of a group meet in a collective") {
     Step record, wait, meet, back, last;
     record.work = Record{0, StreamKind::kCompute};
     wait.work = Wait{0, StreamKind::kData};
-    meet.work =
-        RunCollective{{CollectiveOp::kAllReduce, GroupKind::kTensor, Bytes(450'000), Bytes(0)},
-                      StreamKind::kData,
-                      0,
-                      0};
+    meet.work = RunCollective{
+        {CollectiveOp::kAllReduce, GroupKind::kTensor, Bytes(450'000)}, StreamKind::kData, 0, 0};
     for (const Step& s : {record, wait, meet}) r.steps.push_back(s);
   }
   // A ring of two: 2 (n - 1) = 2 hops of half the buffer, 0.5 us and 1 us of latency each.
