@@ -53,7 +53,7 @@ std::vector<Bytes> ring_messages(const OpGraph& g, const Op& op, AttentionDirect
   const Bytes block = g.tensor(op.inputs[1]).bytes() + g.tensor(op.inputs[2]).bytes();
   std::vector<Bytes> out(static_cast<std::size_t>(op.ring - 1), block);
   if (direction == AttentionDirection::kForward || out.empty()) return out;
-  out.push_back(Bytes(0));
+  out.emplace_back(0);
   for (std::size_t i = 1; i < out.size(); ++i) out[i] += block;
   return out;
 }
