@@ -178,6 +178,10 @@ void RankLowering::remember(const MemoryChange& c) {
     state_.notes.memory[index_].push_back(e);
 }
 
+std::int64_t RankLowering::host_of(const Step& step) const {
+  return to_sim_time(step.host / state_.cluster.host.speed).ps;
+}
+
 bool RankLowering::run_segment(const Step& step, const RunSegment& run) {
   const bool together = rank_.groups[static_cast<int>(GroupKind::kTensor)].size() > 1 ||
                         rank_.groups[static_cast<int>(GroupKind::kContext)].size() > 1;
@@ -186,7 +190,7 @@ bool RankLowering::run_segment(const Step& step, const RunSegment& run) {
   const bool slows = (gpu.compute_slowdown > 1 || gpu.communication_slowdown > 1) &&
                      !state_.prices.segment(run.segment).share.collectives.empty();
   if (!state_.options.merge || together || slows) return run_instr(step, run);
-  const Run extra{0, to_sim_time(step.host / state_.cluster.host.speed).ps, 0};
+  const Run extra{0, host_of(step), 0};
   if (run_.empty()) {
     run_micro_batch_ = step.micro_batch;
     run_chunk_ = step.chunk;
@@ -206,7 +210,7 @@ bool RankLowering::run_instr(const Step& step, const RunSegment& run) {
       if (const auto* c = std::get_if<MemoryChange>(&segment.instrs[memory_].what))
         if (!state_.options.merge) remember(*c);
   };
-  std::int64_t extra = instr_ == 0 ? to_sim_time(step.host / state_.cluster.host.speed).ps : 0;
+  std::int64_t extra = instr_ == 0 ? host_of(step) : 0;
   for (; instr_ < priced.instrs.size(); ++instr_) {
     const PricedInstr& p = priced.instrs[instr_];
     const Instr& instr = segment.instrs[p.instr];
@@ -283,7 +287,7 @@ bool RankLowering::run_collective(std::size_t l, const CollectiveWork& work, con
 }
 
 void RankLowering::run_kernel(const RunKernel& k) {
-  const std::int64_t host = to_sim_time(rank_.steps[at_].host / state_.cluster.host.speed).ps;
+  const std::int64_t host = host_of(rank_.steps[at_]);
   const TaskId after = issue(host);
   place(lane(k.stream), state_.prices.kernel(k.kernel.work),
         info(k.activity, state_.intern(state_.program.names[k.kernel.name]), k.label), after);
@@ -294,7 +298,7 @@ void RankLowering::send(const Send& s) {
   const Seconds latency = point_to_point_time(state_.cluster, rank_.rank, to.rank, Bytes(0));
   const Seconds whole = point_to_point_time(state_.cluster, rank_.rank, to.rank, s.bytes);
   const std::int64_t occupied = to_sim_time(max(Seconds(0), whole - latency)).ps;
-  const TaskId after = issue(to_sim_time(rank_.steps[at_].host / state_.cluster.host.speed).ps);
+  const TaskId after = issue(host_of(rank_.steps[at_]));
   TaskInfo i = info(Activity::kSend, state_.intern("nccl send"), 0);
   i.flow = ++state_.flows;
   i.collective =
@@ -310,7 +314,7 @@ bool RankLowering::receive(const Receive& r) {
   state_.messages.erase(it);
   const RankProgram& from = state_.program.ranks[static_cast<std::size_t>(r.peer)];
   const Seconds latency = point_to_point_time(state_.cluster, from.rank, rank_.rank, Bytes(0));
-  const TaskId after = issue(to_sim_time(rank_.steps[at_].host / state_.cluster.host.speed).ps);
+  const TaskId after = issue(host_of(rank_.steps[at_]));
   TaskInfo i = info(Activity::kReceive, state_.intern("nccl receive"), 0);
   i.flow = flow;
   i.collective =
@@ -336,7 +340,7 @@ bool RankLowering::execute(const Step& step) {
     bool operator()(const RunCollective& c) const {
       r.flush();
       if (!r.arrived_) {
-        const TaskId after = r.issue(to_sim_time(step.host / r.state_.cluster.host.speed).ps);
+        const TaskId after = r.issue(r.host_of(step));
         if (after != kNoTask) r.wait_for(r.lane(c.stream), {{after}});
       }
       TaskInfo i = r.info(Activity::kCollective,

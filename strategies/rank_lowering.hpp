@@ -74,6 +74,8 @@ class RankLowering {
   };
 
   bool execute(const Step& step);
+  // What issuing a step costs this cluster's host, in picoseconds.
+  std::int64_t host_of(const Step& step) const;
   bool run_segment(const Step& step, const RunSegment& run);
   bool run_instr(const Step& step, const RunSegment& run);
   bool run_inside(const CollectiveWork& work, const PricedInstr& p, const Instr& instr,

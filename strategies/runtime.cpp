@@ -153,6 +153,11 @@ const OperatorTemplate& Runtime::of(OpKind kind) const {
   return operators.at(std::string(to_string(kind)));
 }
 
+Bytes Runtime::allocated(Bytes requested) const {
+  const std::int64_t g = allocation_granularity.value;
+  return Bytes((requested.value + g - 1) / g * g);
+}
+
 Runtime read_runtime(const Value& whole) {
   Value tree = whole;
   Runtime inside;

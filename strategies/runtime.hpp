@@ -98,6 +98,8 @@ struct Runtime {
 
   const Runtime& in_blocks() const { return blocks.empty() ? *this : blocks.front(); }
   const OperatorTemplate& of(OpKind kind) const;
+  // What the allocator takes for a request.
+  Bytes allocated(Bytes requested) const;
 };
 
 // `blocks:` overlays the file, deeply.

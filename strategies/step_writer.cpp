@@ -50,8 +50,7 @@ void StepWriter::receive(int peer, std::uint32_t tag, Bytes bytes) {
 
 void StepWriter::allocate(MemoryScope scope, int position, std::int32_t slot, Bytes bytes,
                           MemoryCategory category) {
-  const std::int64_t g = runtime_.allocation_granularity.value;
-  const MemoryChange change{scope, true, category, slot, Bytes((bytes.value + g - 1) / g * g)};
+  const MemoryChange change{scope, true, category, slot, runtime_.allocated(bytes)};
   const std::int32_t at = scope == MemoryScope::kRank ? position : frame(position);
   filled_[{scope, at, slot}] = change;
   emit(Memory{change, frame(position)});
@@ -69,9 +68,7 @@ void StepWriter::release(MemoryScope scope, int position, std::int32_t slot) {
 
 void StepWriter::release(MemoryScope scope, int position, std::int32_t slot, Bytes bytes,
                          MemoryCategory category) {
-  const std::int64_t g = runtime_.allocation_granularity.value;
-  emit(Memory{{scope, false, category, slot, Bytes((bytes.value + g - 1) / g * g)},
-              frame(position)});
+  emit(Memory{{scope, false, category, slot, runtime_.allocated(bytes)}, frame(position)});
 }
 
 }  // namespace rehearse

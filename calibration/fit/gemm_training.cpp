@@ -24,18 +24,6 @@ struct Sample {
   bool held = false;
 };
 
-// A layer y[m,n] = x[m,k] w[n,k]^T: dgrad computes [m,k] and wgrad [n,k].
-GemmWork work_of(const MeasuredCall& call, GemmLayout layout) {
-  const std::int64_t m = call.number("m"), n = call.number("n"), k = call.number("k");
-  GemmWork w;
-  w.layout = layout;
-  w.m = layout == GemmLayout::kWgrad ? n : m;
-  w.n = layout == GemmLayout::kForward ? n : k;
-  w.k = layout == GemmLayout::kForward ? k : layout == GemmLayout::kDgrad ? n : m;
-  w.bias = layout == GemmLayout::kForward && call.number("bias") == 1;
-  return w;
-}
-
 std::vector<Sample> samples_of(const Gpu& gpu, const std::vector<MeasuredCall>& calls, DType dtype,
                                std::size_t layout) {
   std::vector<Sample> samples;

@@ -187,13 +187,7 @@ std::vector<LayoutSample> layout_samples(const Gpu& gpu, GemmLayout layout,
         call.direction != kNames[static_cast<std::size_t>(layout)]) {
       continue;
     }
-    const std::int64_t m = call.number("m"), n = call.number("n"), k = call.number("k");
-    GemmWork w;
-    w.layout = layout;
-    w.m = layout == GemmLayout::kWgrad ? n : m;
-    w.n = layout == GemmLayout::kForward ? n : k;
-    w.k = layout == GemmLayout::kForward ? k : layout == GemmLayout::kDgrad ? n : m;
-    w.bias = layout == GemmLayout::kForward && call.number("bias") == 1;
+    const GemmWork w = work_of(call, layout);
     const double expected = kernel_time(base, w, Clocks::kSustained).value * 1e6;
     out.push_back({w, expected, call.microseconds});
   }

@@ -81,4 +81,15 @@ std::vector<MeasuredCall> read_calls(const std::string& path) {
   return calls;
 }
 
+GemmWork work_of(const MeasuredCall& call, GemmLayout layout) {
+  const std::int64_t m = call.number("m"), n = call.number("n"), k = call.number("k");
+  GemmWork w;
+  w.layout = layout;
+  w.m = layout == GemmLayout::kWgrad ? n : m;
+  w.n = layout == GemmLayout::kForward ? n : k;
+  w.k = layout == GemmLayout::kForward ? k : layout == GemmLayout::kDgrad ? n : m;
+  w.bias = layout == GemmLayout::kForward && call.number("bias") == 1;
+  return w;
+}
+
 }  // namespace rehearse

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "hardware/work.hpp"
+
 namespace rehearse {
 
 // A call of an operator as `calibration/pytorch` measured it (calibration/README.md, Columns).
@@ -21,5 +23,9 @@ struct MeasuredCall {
 
 // The calls of a results file, one row a kernel, in the order of the file.
 std::vector<MeasuredCall> read_calls(const std::string& path);
+
+// The product that a call of `linear` runs. Its m, n, k are those of the layer
+// y[m,n] = x[m,k] w[n,k]^T: dgrad computes [m,k] and wgrad [n,k].
+GemmWork work_of(const MeasuredCall& call, GemmLayout layout);
 
 }  // namespace rehearse

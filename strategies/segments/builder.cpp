@@ -54,14 +54,9 @@ void SegmentBuilder::beside(CollectiveOp op, Bytes bytes, GroupKind group) {
   if (ranks_of(options_, group) > 1) beside_.push_back({op, group, bytes});
 }
 
-Bytes SegmentBuilder::rounded(Bytes b) const {
-  const std::int64_t g = context_.runtime.allocation_granularity.value;
-  return Bytes((b.value + g - 1) / g * g);
-}
-
 void SegmentBuilder::allocate(MemoryScope scope, std::int32_t s, Bytes bytes,
                               MemoryCategory category) {
-  const MemoryChange change{scope, true, category, s, rounded(bytes)};
+  const MemoryChange change{scope, true, category, s, context_.runtime.allocated(bytes)};
   filled_[{scope, s}] = change;
   emit({change, Seconds(0), 0, activity_});
 }
@@ -91,7 +86,7 @@ MemoryChange SegmentBuilder::filled_elsewhere(MemoryScope scope, std::int32_t s)
     const Op& op = graph_.ops[static_cast<std::size_t>(s - 2 - 2 * tensors)];
     c.bytes = graph_.tensor(op.outputs[0]).bytes();
   }
-  c.bytes = rounded(c.bytes);
+  c.bytes = context_.runtime.allocated(c.bytes);
   return c;
 }
 

@@ -71,7 +71,6 @@ class SegmentBuilder {
   bool is_input_root(TensorId r) const { return r == root(graph_.input); }
   void release_root(TensorId r);
   std::int32_t slot(TensorId r) const;
-  Bytes rounded(Bytes b) const;
   bool wants_gradient(TensorId t) const;
   bool recomputed(const Op& op) const;
 
