@@ -110,6 +110,26 @@ class ValidateTest(CommandTest):
         self.assertAlmostEqual(step["mean"], sum(errors) / len(errors))
         self.assertAlmostEqual(step["worst"], max(errors))
 
+    def test_kernels_by_class(self):
+        with open(self.FILE, encoding="utf-8") as file:
+            rows = {r["name"]: r for r in map(json.loads, file)}
+        result = self.json("validate", "--kernels", self.FILE)
+        for run in result["runs"]:
+            measured = rows[run["name"]].get("kernels_by_rank")
+            if measured is None:
+                self.assertIsNone(run.get("kernels"))
+                continue
+            # Every microsecond of the profile is in one class; ranks are averaged.
+            total = sum(k["total_us"] for rank in measured.values() for k in rank
+                        if "nccl" not in k["name"]) * 1e-6 / len(measured)
+            collectives = {"all_reduce", "all_gather", "reduce_scatter", "broadcast", "send_recv"}
+            sums = sum(c["measured_s"] for name, c in run["kernels"].items() if name not in collectives)
+            self.assertAlmostEqual(sums, total, places=6)
+            self.assertGreater(run["kernels"]["matrix_product"]["predicted_s"], 0)
+        self.assertEqual(result["kernel_summary"][0]["what"], "matrix_product")
+        text = self.done("validate", "--kernels", self.FILE)
+        self.assertIn("runs carry no kernels", text)
+
     def test_a_check_that_fails_exits_1(self):
         self.assertEqual(self.rehearse("validate", self.FILE, "--max-mean", "0.001").returncode, 1)
         self.assertEqual(self.rehearse("validate", self.FILE, "--max-mean", "1000").returncode, 0)

@@ -120,6 +120,20 @@ std::optional<Bytes> largest(const Json& row, const char* key) {
   return Bytes(*std::max_element(values.begin(), values.end()));
 }
 
+// `kernels_by_rank`: {"0": [{"name", "count", "total_us"}, ...], ...}.
+std::vector<std::pair<int, KernelTotals>> kernels_of(const Json& row) {
+  std::vector<std::pair<int, KernelTotals>> out;
+  if (!row.contains("kernels_by_rank")) return out;
+  for (const auto& [rank, kernels] : row.at("kernels_by_rank").items()) {
+    KernelTotals totals;
+    for (const Json& k : kernels)
+      totals.add(classify_kernel(k.at("name").get<std::string>()),
+                 Seconds(k.at("total_us").get<double>() * 1e-6), k.at("count"));
+    out.emplace_back(std::stoi(rank), totals);
+  }
+  return out;
+}
+
 MeasuredRun run_of(const Json& row, const std::string& file) {
   MeasuredRun out;
   out.name = row.at("name");
@@ -131,6 +145,7 @@ MeasuredRun run_of(const Json& row, const std::string& file) {
                        static_cast<double>(steps.size()));
   out.peak = largest(row, "peak_allocated_bytes");
   out.reserved = largest(row, "peak_reserved_bytes");
+  out.kernels = kernels_of(row);
   out.refused = beyond(row);
   if (!out.refused.empty()) return out;
   const std::string text = scenario_of(row).dump(1);

@@ -2,10 +2,12 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sim/base/quantity.hpp"
 #include "sim/config/scenario.hpp"
+#include "sim/report/kernel_class.hpp"
 
 namespace rehearse {
 
@@ -14,9 +16,10 @@ struct MeasuredRun {
   std::string name;
   std::string bound;  // "gpu" or "host", as the measurement says
   bool out_of_memory = false;
-  std::optional<Seconds> step;     // mean over repeats
-  std::optional<Bytes> peak;       // allocated, largest over ranks
-  std::optional<Bytes> reserved;   // likewise
+  std::optional<Seconds> step;                        // mean over repeats
+  std::optional<Bytes> peak;                          // allocated, largest over ranks
+  std::optional<Bytes> reserved;                      // likewise
+  std::vector<std::pair<int, KernelTotals>> kernels;  // of profiled ranks; may be empty
   std::vector<Scenario> scenario;  // one; empty when this version cannot simulate the run
   std::string refused;             // the reason, then
 };

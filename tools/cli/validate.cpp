@@ -1,11 +1,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +12,8 @@
 #include "sim/base/format.hpp"
 #include "sim/report/run_report.hpp"
 #include "tools/cli/command.hpp"
+#include "tools/cli/error_summary.hpp"
+#include "tools/cli/kernel_comparison.hpp"
 #include "tools/cli/measured.hpp"
 #include "tools/cli/simulation.hpp"
 
@@ -23,20 +24,27 @@ struct Options {
   std::vector<std::string> files;
   std::string json;
   double max_mean = 0;
+  bool kernels = false;
 };
 
 struct Row {
   MeasuredRun run;
   RunReport report;
   double step_error = 0, peak_error = 0, reserved_error = 0;  // (predicted - measured) / measured
+  std::optional<KernelComparison> kernels;                    // where asked for
 };
 
 double error_of(double predicted, double measured) { return (predicted - measured) / measured; }
 
-Row validate_run(MeasuredRun run) {
-  Row row{std::move(run), {}};
+Row validate_run(MeasuredRun run, bool kernels) {
+  Row row;
+  row.run = std::move(run);
   if (row.run.scenario.empty()) return row;
-  row.report = simulate(row.run.scenario.front()).report;
+  SimulationOptions options;
+  options.merge = !kernels;
+  const Simulation simulation = simulate(row.run.scenario.front(), options);
+  row.report = simulation.report;
+  if (kernels) row.kernels = compare_kernels(row.run, simulation);
   if (row.run.step) row.step_error = error_of(row.report.step_time.value, row.run.step->value);
   const auto bytes = [](Bytes p, const std::optional<Bytes>& m) {
     return m ? error_of(static_cast<double>(p.value), static_cast<double>(m->value)) : 0;
@@ -46,27 +54,7 @@ Row validate_run(MeasuredRun run) {
   return row;
 }
 
-struct Summary {
-  std::string what;
-  std::size_t count = 0;
-  double mean = 0, median = 0, worst = 0, bias = 0;
-};
-
-Summary summary(std::string what, const std::vector<double>& errors) {
-  Summary s{std::move(what), errors.size()};
-  if (errors.empty()) return s;
-  std::vector<double> size;
-  for (double e : errors) size.push_back(std::abs(e));
-  std::sort(size.begin(), size.end());
-  const std::size_t n = size.size();
-  s.mean = std::accumulate(size.begin(), size.end(), 0.0) / static_cast<double>(n);
-  s.median = n % 2 ? size[n / 2] : (size[n / 2 - 1] + size[n / 2]) / 2;
-  s.worst = size.back();
-  s.bias = std::accumulate(errors.begin(), errors.end(), 0.0) / static_cast<double>(n);
-  return s;
-}
-
-std::vector<Summary> summaries(const std::vector<Row>& rows) {
+std::vector<ErrorSummary> summaries(const std::vector<Row>& rows) {
   std::vector<double> gpu, host, all, peak, reserved;
   for (const Row& r : rows) {
     if (r.run.scenario.empty() || !r.run.step) continue;
@@ -75,13 +63,13 @@ std::vector<Summary> summaries(const std::vector<Row>& rows) {
     if (r.run.peak) peak.push_back(r.peak_error);
     if (r.run.reserved) reserved.push_back(r.reserved_error);
   }
-  std::vector<Summary> out{summary("step time", all)};
+  std::vector<ErrorSummary> out{summarise("step time", all)};
   if (!host.empty()) {
-    out.push_back(summary("  bound by the GPU", gpu));
-    out.push_back(summary("  bound by the host", host));
+    out.push_back(summarise("  bound by the GPU", gpu));
+    out.push_back(summarise("  bound by the host", host));
   }
-  out.push_back(summary("peak allocated", peak));
-  out.push_back(summary("peak reserved", reserved));
+  out.push_back(summarise("peak allocated", peak));
+  out.push_back(summarise("peak reserved", reserved));
   return out;
 }
 
@@ -104,11 +92,14 @@ void print(const std::vector<Row>& rows) {
   fmt::print("{:<{}} {:>10} {:>10} {:>9} {:>10} {:>10} {:>9} {:>9}\n", "run", width, "measured",
              "predicted", "step", "measured", "predicted", "peak", "reserved");
   for (const Row& r : rows) fmt::print("{}", row_text(r, width));
-  fmt::print("\n{:<20} {:>5} {:>8} {:>8} {:>8} {:>8}\n", "error", "runs", "mean", "median", "worst",
-             "bias");
-  for (const Summary& s : summaries(rows))
-    fmt::print("{:<20} {:>5} {:>6.1f} % {:>6.1f} % {:>6.1f} % {:>+6.1f} %\n", s.what, s.count,
-               100 * s.mean, 100 * s.median, 100 * s.worst, 100 * s.bias);
+  fmt::print("\n{}", summary_table(summaries(rows)));
+}
+
+std::vector<NamedComparison> comparisons(const std::vector<Row>& rows) {
+  std::vector<NamedComparison> out;
+  for (const Row& r : rows)
+    if (r.kernels) out.push_back({r.run.name, *r.kernels});
+  return out;
 }
 
 std::string json_text(const std::vector<Row>& rows) {
@@ -131,16 +122,18 @@ std::string json_text(const std::vector<Row>& rows) {
         j["measured_peak_memory_bytes"] = r.run.peak->value;
         j["peak_memory_error"] = r.peak_error;
       }
+      if (r.run.reserved) {
+        j["measured_peak_reserved_bytes"] = r.run.reserved->value;
+        j["peak_reserved_error"] = r.reserved_error;
+      }
+      if (r.kernels)
+        j["kernels"] = r.kernels->known ? kernel_json(*r.kernels) : nlohmann::ordered_json(nullptr);
     }
     out["runs"].push_back(std::move(j));
   }
-  for (const Summary& s : summaries(rows))
-    out["summary"].push_back({{"what", s.what.substr(s.what.find_first_not_of(' '))},
-                              {"runs", s.count},
-                              {"mean", s.mean},
-                              {"median", s.median},
-                              {"worst", s.worst},
-                              {"bias", s.bias}});
+  out["summary"] = summary_json(summaries(rows));
+  const auto kernels = comparisons(rows);
+  if (!kernels.empty()) out["kernel_summary"] = kernel_summary_json(kernels);
   return out.dump(2) + "\n";
 }
 
@@ -148,9 +141,13 @@ int validate(const Options& o) {
   if (!o.json.empty()) check_output(o.json);
   std::vector<Row> rows;
   for (const std::string& file : o.files)
-    for (MeasuredRun& run : read_measured(file)) rows.push_back(validate_run(std::move(run)));
+    for (MeasuredRun& run : read_measured(file))
+      rows.push_back(validate_run(std::move(run), o.kernels));
   if (!o.json.empty()) write_output(o.json, json_text(rows));
-  if (o.json != "-") print(rows);
+  if (o.json != "-") {
+    print(rows);
+    if (o.kernels) fmt::print("\n{}", kernel_table(comparisons(rows)));
+  }
   return o.max_mean > 0 && 100 * summaries(rows).front().mean > o.max_mean ? kExitCheckFailed
                                                                            : kExitDone;
 }
@@ -161,6 +158,8 @@ void setup_validate(CLI::App& sub, std::function<int()>& action) {
   auto o = std::make_shared<Options>();
   sub.add_option("files", o->files, "files of measured runs (JSON lines)")->required();
   sub.add_option("--json", o->json, "writes the comparison as JSON ('-' is stdout)");
+  sub.add_flag("--kernels", o->kernels,
+               "totals by kernel class beside those of the profiled steps of the files");
   sub.add_option("--max-mean", o->max_mean,
                  "exits 1 when the mean error of the step time is larger, in percent");
   action = [o] { return validate(*o); };
