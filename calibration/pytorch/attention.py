@@ -40,6 +40,20 @@ def shapes():
     return sorted(result, key=lambda s: not 2048 <= s[0] * s[3] <= 16384)
 
 
+def fp32_shapes():
+    for heads, kv_heads, size in ((12, 12, 64), (16, 16, 64), (25, 25, 64), (32, 8, 64), (16, 16, 128),
+                                  (24, 8, 128), (32, 32, 128), (32, 32, 80)):  # fmt: skip
+        for batch, length in ((1, 1024), (4, 1024), (8, 1024), (2, 2048), (4, 2048), (1, 4096), (2, 4096)):
+            yield batch, heads, kv_heads, length, size
+
+
+def fp32_cases():
+    """In fp32 flash attention is not to be had: what PyTorch falls back to, with and without TF32."""
+    for shape in fp32_shapes():
+        layout = "fused" if shape[1] == shape[2] else "rotary"
+        yield _case(shape, layout, "fp32")
+
+
 def attention_cases():
     if DRY_RUN:
         yield _case((2, 4, 2, 16, 8), "rotary", "fp32")
@@ -94,9 +108,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out")
     parser.add_argument("--budget", type=float, default=100)
+    parser.add_argument("--fp32", action="store_true", help="fp32 only, attention_fp32.csv")
+    parser.add_argument("--tf32", action="store_true", help="with --fp32: TF32 products allowed")
     arguments = parser.parse_args()
-    recorder = Recorder(os.path.join(arguments.out, "attention.csv"), arguments.budget, rest=0.3)
-    cases = list(attention_cases())
+    name = "attention"
+    if arguments.fp32:
+        torch.backends.cuda.matmul.allow_tf32 = arguments.tf32
+        name += "_tf32" if arguments.tf32 else "_fp32"
+    recorder = Recorder(os.path.join(arguments.out, name + ".csv"), arguments.budget, rest=0.3)
+    cases = list(fp32_cases() if arguments.fp32 else attention_cases())
     done = recorder.run(cases)
     spent = recorder.budget.spent()
     print(f"attention: {done} of {len(cases)}, {len(recorder.errors)} failed, {spent:.0f} s")

@@ -70,12 +70,25 @@ def shapes():
     return [s for s in ordered if 2.0 * s[0] * s[1] * s[2] <= MOST_FLOPS[s[4]]]
 
 
-def gemm_cases(pools):
+def unaligned_shapes():
+    """Extents that are no multiple of 8 elements, as GPT-2's vocabulary of 50257: such operands cannot
+    be read in 16-byte pieces, which costs some kernels a detour."""
+    extents = [(50257, 768), (50257, 1600), (50258, 1024), (50260, 1024), (50264, 1024),
+               (32001, 4096), (4097, 4096), (4098, 4096), (4100, 4096), (4096, 4097), (4096, 4098),
+               (4096, 4100), (1601, 1600), (6401, 1601)]  # fmt: skip
+    shapes = [(m, n, k, False, "bf16") for m in (2048, 8192, 16384) for n, k in extents]
+    shapes += [(8192, n, k, False, d) for d in ("fp16", "tf32", "fp32") for n, k in extents[:4]]
+    shapes += [(m, 50257, 768, False, "bf16") for m in (1024, 4096, 32768, 8191, 8190)]
+    random.Random(8).shuffle(shapes)
+    return shapes
+
+
+def gemm_cases(pools, shapes):
     if DRY_RUN:
         yield _case((8, 16, 4, True, "fp32"), pools)
         yield _case((8, 16, 4, False, "fp32"), pools)
         return
-    for shape in shapes():
+    for shape in shapes:
         yield _case(shape, pools)
 
 
@@ -216,13 +229,20 @@ def main():
     parser.add_argument("out")
     parser.add_argument("--budget", type=float, default=150)
     parser.add_argument("--sustained-seconds", type=float, default=0.1 if DRY_RUN else 1.5)
+    parser.add_argument("--unaligned", action="store_true", help="odd extents, gemm_unaligned.csv")
     arguments = parser.parse_args()
     whole = Budget(arguments.budget)
+    if arguments.unaligned:
+        recorder = Recorder(os.path.join(arguments.out, "gemm_unaligned.csv"), whole.left(),
+                            batch_cases=24, rest=0.7)  # fmt: skip
+        done = recorder.run(list(gemm_cases({}, unaligned_shapes())))
+        print(f"unaligned: {done} shapes, {len(recorder.errors)} failed, {whole.spent():.0f} s")
+        return
     sustained(arguments.out, Budget(arguments.budget * 0.25), arguments.sustained_seconds)
     free_memory()
     recorder = Recorder(os.path.join(arguments.out, "gemm.csv"), whole.left(), batch_cases=24,
                         rest=0.7)  # fmt: skip
-    cases = list(gemm_cases({}))
+    cases = list(gemm_cases({}, shapes()))
     done = recorder.run(cases)
     print(f"gemm: {done} of {len(cases)} shapes, {len(recorder.errors)} failed, {whole.spent():.0f} s")
 

@@ -100,6 +100,7 @@ def row(task, world, per_rank):
     result = {k: task[k] for k in ("name", "model_name", "model", "plan", "seq", "micro_batch",
                                    "num_micro", "precision")}  # fmt: skip
     result["recompute"] = task.get("recompute", "none")
+    result.update({k: task[k] for k in ("lora", "compile") if task.get(k)})
     result["world"] = world
     if any(r.get("out_of_memory") for r in per_rank):
         result["out_of_memory"] = True

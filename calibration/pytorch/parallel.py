@@ -71,8 +71,18 @@ def make_job(task):
     sharding = model.NoSharding()
     if ranks.tensor is not None:
         sharding = model.TensorSharding(ranks.tensor, bool(plan.get("sp")))
-    net = model.build(task["model"], task["seq"], task.get("recompute", "none"),
-                      parameter_dtype(task), device(), sharding)  # fmt: skip
+    groups = model.Groups(experts=ranks.data if plan.get("ep") else None,
+                          context=ranks.data if plan.get("cp") else None)  # fmt: skip
+    length = task["seq"] * (plan.get("dp", 1) if plan.get("cp") else 1)
+    net = model.build(task["model"], length, task.get("recompute", "none"),
+                      parameter_dtype(task), device(), sharding, groups)  # fmt: skip
+    if task.get("lora"):
+        with model.created_as(parameter_dtype(task), device()):
+            model.add_lora(net, task["lora"])
+    if task.get("compile"):
+        torch._dynamo.reset()
+        for block in net.blocks:
+            block.compile()
     parameters = count(net)
     wrapped = _wrap(net, task, ranks)
     optimizer = _optimizer(net if plan["kind"] == "zero1" else wrapped, plan, ranks)
@@ -114,7 +124,7 @@ def _optimizer(net, plan, ranks):
         return ZeroRedundancyOptimizer(
             net.parameters(), torch.optim.AdamW, process_group=ranks.data, **options
         )
-    return torch.optim.AdamW(net.parameters(), **options)
+    return torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], **options)
 
 
 def _batch(task):
@@ -127,7 +137,7 @@ def _accumulating_step(wrapped, net, optimizer, task, ranks):
     """Micro-batches one after another; gradients are synchronised in the last one's backward."""
     inputs, targets = _batch(task)
     size, micro = task["micro_batch"], task["num_micro"]
-    kind = task["plan"]["kind"]
+    plan, kind = task["plan"], task["plan"]["kind"]
     precision = "none" if kind in FSDP_KINDS else task["precision"]
 
     def one(index):
@@ -146,8 +156,9 @@ def _accumulating_step(wrapped, net, optimizer, task, ranks):
             with wrapped.no_sync() if quiet else contextlib.nullcontext():
                 one(index)
         if kind == "tp" and ranks.data is not None:
-            for p in net.parameters():
-                if p.grad is not None:
+            for name, p in net.named_parameters():
+                of_one_rank = plan.get("ep") and (".up." in name or ".down." in name)
+                if p.grad is not None and not of_one_rank:
                     dist.all_reduce(p.grad, group=ranks.data)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

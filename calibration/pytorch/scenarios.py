@@ -30,7 +30,7 @@ def load_tasks(path):
 def complete(task):
     """A task with its defaults filled in and without what was measured of it."""
     known = ("name", "model_name", "model", "plan", "seq", "micro_batch", "num_micro", "precision",
-             "recompute")  # fmt: skip
+             "recompute", "lora", "compile")  # fmt: skip
     result = {"recompute": "none", "precision": "bf16", "num_micro": 1}
     result.update({k: v for k, v in task.items() if k in known})
     result.setdefault("model_name", result["name"].split(".")[0])
