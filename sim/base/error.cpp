@@ -39,7 +39,10 @@ UserError::UserError(Mark mark, std::string message, std::string hint)
           Diagnostic{std::move(mark), std::move(message), std::move(hint)}}) {}
 
 void Diagnostics::add(Mark mark, std::string message, std::string hint) {
-  Diagnostic d{std::move(mark), std::move(message), std::move(hint)};
+  add(Diagnostic{std::move(mark), std::move(message), std::move(hint)});
+}
+
+void Diagnostics::add(Diagnostic d) {
   for (const Diagnostic& known : list_) {
     if (same(known, d)) return;
   }
@@ -47,7 +50,7 @@ void Diagnostics::add(Mark mark, std::string message, std::string hint) {
 }
 
 void Diagnostics::add(const UserError& e) {
-  for (const Diagnostic& d : e.diagnostics()) add(d.mark, d.message, d.hint);
+  for (const Diagnostic& d : e.diagnostics()) add(d);
 }
 
 void Diagnostics::throw_if_any() const {

@@ -19,6 +19,9 @@ struct Diagnostic {
   Mark mark;
   std::string message;  // says the offending text and the reason
   std::string hint;     // "did you mean 'llama3-8b'?"; may be empty
+  // Wrong whatever other keys say: an unknown key or name, a missing one, a wrong type. Else it may
+  // be a matter of how keys go together.
+  bool form = false;
 };
 
 // Thrown for a user's mistakes, all of a file at once. Exit code 2. what() is the printable text:
@@ -40,6 +43,7 @@ class UserError : public std::exception {
 class Diagnostics {
  public:
   void add(Mark mark, std::string message, std::string hint = {});
+  void add(Diagnostic d);
   void add(const UserError& e);
   bool empty() const { return list_.empty(); }
   // Throws UserError when anything was added.

@@ -134,7 +134,8 @@ std::string catalog_file(const std::string& kind, const std::string& name, const
   const std::vector<std::string> names = catalog_names(kind);
   std::string hint = suggestion(name, names);
   if (names.empty()) hint = "there are none in " + folder.string();
-  throw UserError(mark, "unknown " + singular(kind) + " '" + name + "'", std::move(hint));
+  throw UserError(
+      {Diagnostic{mark, "unknown " + singular(kind) + " '" + name + "'", std::move(hint), true}});
 }
 
 Value merged_reference(const Value& base, const Value& over) {

@@ -23,6 +23,11 @@ const Mark& place_of(const Value& v) {
   return v.is_scalar() || v.is_list() ? v.mark() : v.key_mark();
 }
 
+// A mistake in this key alone.
+UserError form_error(Mark mark, std::string message, std::string hint = {}) {
+  return UserError({Diagnostic{std::move(mark), std::move(message), std::move(hint), true}});
+}
+
 std::string described(const Value& v) {
   if (v.is_null()) return "nothing";
   if (v.is_list()) return "a list";
@@ -32,8 +37,8 @@ std::string described(const Value& v) {
 
 [[noreturn]] void refuse(const Value& v, const std::string& key, const std::string& expected,
                          std::string hint = {}) {
-  throw UserError(place_of(v), key + ": expected " + expected + ", got " + described(v),
-                  std::move(hint));
+  throw form_error(place_of(v), key + ": expected " + expected + ", got " + described(v),
+                   std::move(hint));
 }
 
 const std::string& text_of(const Value& v, const std::string& key, const std::string& expected) {
@@ -81,7 +86,7 @@ auto read_quantity(const Value& v, const std::string& key, const std::string& ex
   try {
     return parse(text);
   } catch (const UnitError& e) {
-    throw UserError(place_of(v), key + ": " + e.what());
+    throw form_error(place_of(v), key + ": " + e.what());
   }
 }
 
@@ -124,8 +129,8 @@ T scalar_as(const Value& v, const std::string& key) {
 Reader::Reader(const Value& value, std::string what, Diagnostics& diagnostics)
     : value_(&value), what_(std::move(what)), diagnostics_(&diagnostics), mark_(value.key_mark()) {
   if (value.is_map() || value.is_null()) return;
-  diagnostics_->add(place_of(value),
-                    prefix() + "expected a mapping of keys to values, got " + described(value));
+  diagnostics_->add(form_error(
+      place_of(value), prefix() + "expected a mapping of keys to values, got " + described(value)));
   // One mistake is enough: its keys are not missing as well.
   value_ = &null_value();
   broken_ = true;
@@ -148,9 +153,9 @@ void Reader::missing(const std::string& key) {
   if (broken_) return;
   const Value* v = value_->is_map() ? value_->find(key) : nullptr;
   if (v) {
-    diagnostics_->add(v->key_mark(), prefix() + "'" + key + "' has no value");
+    diagnostics_->add(form_error(v->key_mark(), prefix() + "'" + key + "' has no value"));
   } else {
-    diagnostics_->add(mark_, prefix() + "missing key '" + key + "'");
+    diagnostics_->add(form_error(mark_, prefix() + "missing key '" + key + "'"));
   }
 }
 
@@ -194,7 +199,7 @@ std::vector<T> Reader::list(const std::string& key) {
   std::vector<T> items;
   if (!v) return items;
   if (!v->is_list()) {
-    error(key, "expected a list, got " + described(*v));
+    form(key, "expected a list, got " + described(*v));
     return items;
   }
   for (const Value& item : v->as_list()) {
@@ -208,8 +213,8 @@ std::int64_t Reader::checked_count(const Value& v, const std::string& key, std::
   const std::optional<std::int64_t> n = read<std::int64_t>(v, key);
   if (!n) return fallback;
   if (*n < minimum) {
-    error(key,
-          "expected an integer of at least " + std::to_string(minimum) + ", got " + described(v));
+    form(key,
+         "expected an integer of at least " + std::to_string(minimum) + ", got " + described(v));
     return fallback;
   }
   return *n;
@@ -234,14 +239,14 @@ std::size_t Reader::choice(const std::string& key, std::span<const std::string> 
   const Value* v = look(key);
   if (!v) return fallback;
   if (!v->is_scalar()) {
-    error(key, "expected a name, got " + described(*v), suggestion("", names));
+    form(key, "expected a name, got " + described(*v), suggestion("", names));
     return fallback;
   }
   const std::string& text = v->as_scalar().text;
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (names[i] == text) return i;
   }
-  error(key, "unknown value '" + text + "'", suggestion(text, names));
+  form(key, "unknown value '" + text + "'", suggestion(text, names));
   return fallback;
 }
 
@@ -260,9 +265,17 @@ Reader Reader::child(const std::string& key) {
 void Reader::ignore(std::span<const std::string> keys) { known_.insert(keys.begin(), keys.end()); }
 
 void Reader::error(const std::string& key, std::string message, std::string hint) {
+  add(key, std::move(message), std::move(hint), false);
+}
+
+void Reader::form(const std::string& key, std::string message, std::string hint) {
+  add(key, std::move(message), std::move(hint), true);
+}
+
+void Reader::add(const std::string& key, std::string message, std::string hint, bool of_form) {
   const Value* v = has(key) ? value_->find(key) : nullptr;
-  diagnostics_->add(v ? place_of(*v) : mark_, full_name(key) + ": " + std::move(message),
-                    std::move(hint));
+  diagnostics_->add(Diagnostic{v ? place_of(*v) : mark_, full_name(key) + ": " + std::move(message),
+                               std::move(hint), of_form});
 }
 
 void Reader::finish() {
@@ -270,8 +283,8 @@ void Reader::finish() {
   const std::vector<std::string> candidates(known_.begin(), known_.end());
   for (const auto& [key, v] : value_->as_map()) {
     if (known_.count(key) > 0) continue;
-    diagnostics_->add(v.key_mark(), prefix() + "unknown key '" + key + "'",
-                      suggestion(key, candidates));
+    diagnostics_->add(form_error(v.key_mark(), prefix() + "unknown key '" + key + "'",
+                                 suggestion(key, candidates)));
   }
 }
 

@@ -54,7 +54,7 @@ class Reader {
   Reader child(const std::string& key);
   // Marks keys as known without reading them.
   void ignore(std::span<const std::string> keys);
-  // Reports an error at `key` (or at the map when it is missing).
+  // Reports an error at `key` (or at the map when it is missing): in what it means beside others.
   void error(const std::string& key, std::string message, std::string hint = {});
   // Where the map is: the key that introduces it. A missing map is where its parent is.
   const Mark& mark() const { return mark_; }
@@ -69,6 +69,9 @@ class Reader {
   void finish();
 
  private:
+  // error(), in this key alone (Diagnostic::form).
+  void form(const std::string& key, std::string message, std::string hint = {});
+  void add(const std::string& key, std::string message, std::string hint, bool of_form);
   // The value under `key`, which becomes known; nullptr when it is missing or null.
   const Value* look(const std::string& key);
   std::string prefix() const;  // "plan: "

@@ -105,21 +105,22 @@ std::vector<Variant> overridden_variants(Value root, const std::vector<std::stri
 }
 
 // The tree behind a reference; null when it was wrong, which is then reported.
-Value look_up(const std::string& kind, const Value& field, Diagnostics& diagnostics) {
+Value look_up(const Resolver& resolver, const std::string& kind, const Value& field,
+              Diagnostics& diagnostics) {
   try {
-    return resolve(kind, field);
+    return resolver(kind, field);
   } catch (const UserError& e) {
     diagnostics.add(e);
     return Value();
   }
 }
 
-void read_runtime(Reader& root, Scenario& scenario) {
+void read_runtime(Reader& root, const Resolver& resolver, Scenario& scenario) {
   Value field = root.raw("runtime");
   if (field.is_null()) field = Value::scalar(scenario.runtime_name, root.mark());
   // The name decides defaults even where the runtime's file is not found.
   if (field.is_scalar()) scenario.runtime_name = field.as_scalar().text;
-  scenario.runtime = look_up("runtimes", field, root.diagnostics());
+  scenario.runtime = look_up(resolver, "runtimes", field, root.diagnostics());
   if (!scenario.runtime.is_map()) return;
   const Value* name = scenario.runtime.find("name");
   if (name && name->is_scalar()) scenario.runtime_name = name->as_scalar().text;
@@ -131,8 +132,9 @@ void report_misplaced(Reader& here, const std::string& prefix, const Reader& the
   if (!here.value().is_map()) return;
   for (const auto& [key, value] : here.value().as_map()) {
     if (here.knows(key) || !there.knows(key)) continue;
-    here.diagnostics().add(value.key_mark(), fmt::format("{}unknown key '{}'", prefix, key),
-                           fmt::format("did you mean '{}.{}'?", section, key));
+    here.diagnostics().add(Diagnostic{value.key_mark(),
+                                      fmt::format("{}unknown key '{}'", prefix, key),
+                                      fmt::format("did you mean '{}.{}'?", section, key), true});
     here.ignore(std::array{key});
   }
 }
@@ -174,7 +176,7 @@ void refuse_later_tasks(Reader& root) {
 }
 
 Scenario read_variant(const Variant& variant, const std::string& base_name,
-                      Diagnostics& diagnostics) {
+                      const Resolver& resolver, Diagnostics& diagnostics) {
   Scenario scenario;
   scenario.mark = variant.tree.mark();
   scenario.plan_name = variant.plan_name;
@@ -182,7 +184,7 @@ Scenario read_variant(const Variant& variant, const std::string& base_name,
   scenario.name = root.optional<std::string>("name", base_name);
   if (!variant.plan_name.empty()) scenario.name += "/" + variant.plan_name;
   root.ignore(std::array<std::string, 4>{"description", "model", "cluster", "plans"});
-  read_runtime(root, scenario);
+  read_runtime(root, resolver, scenario);
   read_sections(root, scenario);
   refuse_later_tasks(root);
   collect_marks(variant.tree, scenario);
@@ -200,7 +202,8 @@ Mark Scenario::mark_of(const std::string& dotted) const {
 }
 
 std::vector<Scenario> read_scenarios(const Value& root, const std::string& name,
-                                     const std::vector<std::string>& overrides) {
+                                     const std::vector<std::string>& overrides,
+                                     const Resolver& resolver) {
   if (!root.is_map()) {
     throw UserError(root.mark(), "expected a scenario: a mapping with model, cluster and training");
   }
@@ -217,12 +220,12 @@ std::vector<Scenario> read_scenarios(const Value& root, const std::string& name,
     if (field.is_null()) {
       references.missing(key);
     } else {
-      found[index] = look_up(std::string(key) + "s", field, diagnostics);
+      found[index] = look_up(resolver, std::string(key) + "s", field, diagnostics);
     }
   }
   std::vector<Scenario> scenarios;
   for (const Variant& variant : variants) {
-    scenarios.push_back(read_variant(variant, name, diagnostics));
+    scenarios.push_back(read_variant(variant, name, resolver, diagnostics));
     scenarios.back().model = found[0];
     scenarios.back().cluster = found[1];
   }

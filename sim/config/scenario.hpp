@@ -1,13 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "sim/base/dtype.hpp"
 #include "sim/base/quantity.hpp"
-#include "sim/config/value.hpp"
+#include "sim/config/catalog.hpp"
 
 namespace rehearse {
 
@@ -79,12 +80,16 @@ struct Scenario {
   Mark mark_of(const std::string& dotted) const;  // the scenario's mark when the key was not given
 };
 
+// What looks references up: resolve(), or something that remembers what it found.
+using Resolver = std::function<Value(const std::string& kind, const Value& field)>;
+
 // Reads a scenario tree. With `plans:` one Scenario for each plan, else one. `name` is the base
 // name. Only what can be checked without the model and the cluster is checked here. Throws
 // UserError with all mistakes. `overrides` are "dotted.key=value" texts of --set, applied to each
 // plan.
 std::vector<Scenario> read_scenarios(const Value& root, const std::string& name,
-                                     const std::vector<std::string>& overrides = {});
+                                     const std::vector<std::string>& overrides = {},
+                                     const Resolver& resolver = resolve);
 // Sets a dotted key of a scenario tree, as --set does: where `model`, `cluster`, `runtime` or
 // `cluster.gpu` is a name, setting a key below it overrides that key of what is named.
 void set_override(Value& root, const std::string& dotted, Value v);

@@ -20,14 +20,14 @@ Value Value::null(Mark mark) {
 
 Value Value::list(List items, Mark mark) {
   Value v;
-  v.data_ = std::move(items);
+  v.data_ = std::make_shared<List>(std::move(items));
   v.mark_ = std::move(mark);
   return v;
 }
 
 Value Value::map(Map entries, Mark mark) {
   Value v;
-  v.data_ = std::move(entries);
+  v.data_ = std::make_shared<Map>(std::move(entries));
   v.mark_ = std::move(mark);
   return v;
 }
@@ -39,9 +39,15 @@ const Value* Value::find(const std::string& key) const {
   return nullptr;
 }
 
+Value::Map& Value::own_map() {
+  if (is_null()) data_ = std::make_shared<Map>();
+  auto& entries = std::get<std::shared_ptr<Map>>(data_);
+  if (entries.use_count() > 1) entries = std::make_shared<Map>(*entries);
+  return *entries;
+}
+
 void Value::set(const std::string& key, Value v) {
-  if (is_null()) data_ = Map{};
-  Map& entries = std::get<Map>(data_);
+  Map& entries = own_map();
   for (auto& [name, value] : entries) {
     if (name == key) {
       value = std::move(v);
@@ -52,8 +58,8 @@ void Value::set(const std::string& key, Value v) {
 }
 
 void Value::erase(const std::string& key) {
-  if (is_null()) return;
-  Map& entries = std::get<Map>(data_);
+  if (is_null() || !find(key)) return;
+  Map& entries = own_map();
   entries.erase(std::remove_if(entries.begin(), entries.end(),
                                [&](const auto& entry) { return entry.first == key; }),
                 entries.end());
@@ -78,7 +84,7 @@ void Value::set_path(const std::string& dotted, Value v) {
       return;
     }
     if (at->is_null() || !at->find(key)) at->set(key, Value::map({}, v.mark()));
-    Map& entries = std::get<Map>(at->data_);
+    Map& entries = at->own_map();
     at = &std::find_if(entries.begin(), entries.end(), [&](const auto& e) {
             return e.first == key;
           })->second;
@@ -94,6 +100,29 @@ Value merged(const Value& base, const Value& over) {
     result.set(key, known ? merged(*known, value) : value);
   }
   return result;
+}
+
+std::string canonical_text(const Value& v) {
+  if (v.is_null()) return "~";
+  std::string out;
+  if (v.is_scalar()) {
+    out += v.as_scalar().quoted ? '"' : '\'';
+    for (const char c : v.as_scalar().text) {
+      if (c == '\\' || c == '\'' || c == '"') out += '\\';
+      out += c;
+    }
+    return out += v.as_scalar().quoted ? '"' : '\'';
+  }
+  const auto add = [&out](const std::string& text) { out += (out.size() > 1 ? "," : "") + text; };
+  if (v.is_list()) {
+    out = "[";
+    for (const Value& item : v.as_list()) add(canonical_text(item));
+    return out + "]";
+  }
+  out = "{";
+  for (const auto& [key, value] : v.as_map())
+    add(canonical_text(Value::scalar(key)) + ":" + canonical_text(value));
+  return out + "}";
 }
 
 Value with_mark(const Value& v, const Mark& mark) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <variant>
@@ -12,6 +13,9 @@ namespace rehearse {
 // A parsed text as a tree of maps, lists and scalars, each with the place it came from. It is what
 // names, merging, `--set`, `plans:` and sweeps work on; typed values come out of it by Reader.
 // Scalars keep their text: "900 GB/s", "true", "1e3" are interpreted where their type is known.
+//
+// A copy shares what it copies and costs nothing; setting a key copies the maps on the way to it
+// when others share them.
 class Value {
  public:
   struct Scalar {
@@ -30,11 +34,13 @@ class Value {
 
   bool is_null() const { return std::holds_alternative<std::monostate>(data_); }
   bool is_scalar() const { return std::holds_alternative<Scalar>(data_); }
-  bool is_list() const { return std::holds_alternative<List>(data_); }
-  bool is_map() const { return std::holds_alternative<Map>(data_); }
+  bool is_list() const { return std::holds_alternative<std::shared_ptr<List>>(data_); }
+  bool is_map() const { return std::holds_alternative<std::shared_ptr<Map>>(data_); }
   const Scalar& as_scalar() const { return std::get<Scalar>(data_); }
-  const List& as_list() const { return std::get<List>(data_); }
-  const Map& as_map() const { return std::get<Map>(data_); }
+  const List& as_list() const { return *std::get<std::shared_ptr<List>>(data_); }
+  const Map& as_map() const { return *std::get<std::shared_ptr<Map>>(data_); }
+  // Of a map: the same for copies that share their entries, as long as one of them lives.
+  const void* identity() const { return std::get<std::shared_ptr<Map>>(data_).get(); }
 
   const Mark& mark() const { return mark_; }
   // The mark of the key that introduced this value (its own mark when there is none).
@@ -51,7 +57,10 @@ class Value {
   void set_path(const std::string& dotted, Value v);
 
  private:
-  std::variant<std::monostate, Scalar, List, Map> data_;
+  // The entries of a map (a null becomes one), no longer shared with others.
+  Map& own_map();
+
+  std::variant<std::monostate, Scalar, std::shared_ptr<List>, std::shared_ptr<Map>> data_;
   Mark mark_;
   Mark key_mark_;
 };
@@ -61,6 +70,9 @@ Value merged(const Value& base, const Value& over);
 
 // The same tree with every mark replaced.
 Value with_mark(const Value& v, const Mark& mark);
+
+// The tree in one line that two trees share only when they hold the same, whatever their marks.
+std::string canonical_text(const Value& v);
 
 // Parses YAML or JSON text. Throws UserError (all duplicate keys at once; not YAML; empty; several
 // documents; an alias bomb; nesting too deep). `file` is only for marks.
