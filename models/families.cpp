@@ -19,6 +19,9 @@ constexpr std::array kFamilies{
     ModelFamily{"llama", "RMS norm, no biases, SwiGLU, rotary positions, grouped-query attention",
                 &read_llama},
     ModelFamily{"mistral", "as llama, with 8 key-value heads by default", &read_mistral},
+    ModelFamily{"mpt",
+                "layer norm, no biases, GELU, learned positions or ALiBi, multi-head attention",
+                &read_mpt},
     ModelFamily{"qwen2", "as llama, with biases on queries, keys and values", &read_qwen2},
     ModelFamily{"qwen3", "as llama, with an RMS norm on each query and key head", &read_qwen3},
 };

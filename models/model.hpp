@@ -9,7 +9,8 @@ namespace rehearse {
 
 enum class NormKind : std::uint8_t { kLayerNorm, kRmsNorm };
 enum class ActivationKind : std::uint8_t { kGelu, kSwiGlu };
-enum class PositionKind : std::uint8_t { kLearned, kRotary };
+// kNone: none, or slopes added to the scores (ALiBi), which cost nothing of their own.
+enum class PositionKind : std::uint8_t { kLearned, kRotary, kNone };
 
 // A dense decoder-only transformer, read from a Hugging Face config.json (or the same keys in
 // YAML). What a family fixes (which norm, biases, ...) is spelled out here, so that nothing

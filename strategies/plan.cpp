@@ -140,7 +140,9 @@ class Checker {
   void stages() {
     const int stages = out_.stages();
     out_.stage_layers = s_.plan.stage_layers;
-    if (stages > model_.layers) {
+    // A chunk of embedding or head alone is one: Megatron counts them as layers.
+    const bool ends_are_layers = runtime_.name == "megatron" && stages == model_.layers + 2;
+    if (stages > model_.layers && out_.stage_layers.empty() && !ends_are_layers) {
       error("plan.pipeline_parallel",
             fmt::format("{} model chunks (pipeline_parallel {} x virtual_stages {}) are more than "
                         "the {} layers of model {}",

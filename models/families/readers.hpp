@@ -11,6 +11,7 @@ namespace rehearse {
 Model read_gpt2(Reader& reader);
 Model read_llama(Reader& reader);
 Model read_mistral(Reader& reader);
+Model read_mpt(Reader& reader);
 Model read_qwen2(Reader& reader);
 Model read_qwen3(Reader& reader);
 

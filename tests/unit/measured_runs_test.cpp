@@ -53,7 +53,7 @@ TEST_CASE("a measured run has the mean of its steps and the largest of its ranks
   CHECK(run.step->value == Approx(0.3));
   CHECK(*run.peak == Bytes(9));
   CHECK(*run.reserved == Bytes(20));
-  CHECK(run.bound == "gpu");
+  CHECK(run.series == "gpu");
   CHECK_FALSE(run.out_of_memory);
 }
 

@@ -120,7 +120,7 @@ TEST_CASE("model: an unknown key is an error with the nearest one") {
 TEST_CASE("model: a missing model_type is an error that lists the families") {
   const std::string text = mistakes_of("{hidden_size: 64}");
   CHECK(contains(text, "model_type"));
-  CHECK(contains(text, "gpt2, llama, mistral, qwen2, qwen3"));
+  CHECK(contains(text, "gpt2, llama, mistral, mpt, qwen2, qwen3"));
 }
 
 TEST_CASE("model: an unknown model_type is an error with the nearest one") {

@@ -137,7 +137,7 @@ std::vector<std::pair<int, KernelTotals>> kernels_of(const Json& row) {
 MeasuredRun run_of(const Json& row, const std::string& file) {
   MeasuredRun out;
   out.name = row.at("name");
-  out.bound = row.value("bound", "");
+  out.series = row.value("bound", "");
   out.out_of_memory = row.value("out_of_memory", false);
   const auto steps = list_of<double>(row, "step_s");
   if (!steps.empty())
@@ -156,6 +156,7 @@ MeasuredRun run_of(const Json& row, const std::string& file) {
 }  // namespace
 
 std::vector<MeasuredRun> read_measured(const std::string& path) {
+  if (path.ends_with(".yaml") || path.ends_with(".yml")) return read_published(path);
   std::ifstream in(path);
   if (!in) throw UserError({path, 0, 0}, "cannot read the file of measured runs");
   std::vector<MeasuredRun> out;

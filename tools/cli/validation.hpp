@@ -1,0 +1,48 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/report/run_report.hpp"
+#include "tools/cli/error_summary.hpp"
+#include "tools/cli/kernel_comparison.hpp"
+#include "tools/cli/measured.hpp"
+
+namespace rehearse {
+
+// A measured run beside what is predicted for it. Errors are (predicted - measured) / measured.
+struct ValidatedRun {
+  MeasuredRun run;
+  RunReport report;
+  double step_error = 0, peak_error = 0, reserved_error = 0;
+  std::optional<KernelComparison> kernels;  // where asked for
+
+  bool simulated() const { return !run.scenario.empty(); }
+  bool timed() const { return simulated() && run.step.has_value(); }
+};
+
+struct ValidationOptions {
+  int jobs = 1;          // runs simulated at the same time
+  bool kernels = false;  // compare totals by kernel class
+};
+
+// Simulates every run; the order is kept. A plan that cannot be simulated becomes
+// a refused run.
+std::vector<ValidatedRun> validate_runs(std::vector<MeasuredRun> runs,
+                                        const ValidationOptions& options = {});
+
+// The step time over all runs, over each series where there are several, then memory.
+std::vector<ErrorSummary> summaries(const std::vector<ValidatedRun>& runs);
+
+// How well the predicted times order the plans for one task, over the tasks with at least three:
+// Spearman's rank correlation, ties sharing their mean rank.
+struct RankSummary {
+  std::size_t tasks = 0;
+  double mean = 0, lowest = 0;
+};
+
+double rank_correlation(const std::vector<double>& a, const std::vector<double>& b);
+RankSummary rank_summary(const std::vector<ValidatedRun>& runs);
+
+}  // namespace rehearse

@@ -1,0 +1,378 @@
+#!/usr/bin/env python3
+"""Writes tests/data/published/*.yaml from transcriptions of published results.
+
+    tools/convert_published.py TRANSCRIPTIONS OUT
+
+A transcription (one YAML file a source) states each run as the source prints it; the file written
+here states it as a scenario, and says once what was assumed where the source leaves a choice open.
+What a source says about a run is never changed here; rows that are formulas, not measurements, are
+left out. See tests/data/published/README.md for the format.
+"""
+
+import os
+import sys
+
+import yaml
+
+
+def text(value):
+    """One value in flow style."""
+    if value is None:
+        return "~"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k}: {text(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(text(v) for v in value) + "]"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    value = str(value)
+    plain = all(c not in value for c in ":#,[]{}'\"*&~") and value != "-"
+    alias = value.startswith("*") and value[1:].isidentifier()
+    return value if plain or alias else "'" + value.replace("'", "''") + "'"
+
+
+def write(path, source, assumed, scenario, rows, models=None, rank_within=None):
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    out = ["source:"]
+    for key, value in source.items():
+        out.append(f"  {key}: {text(value)}")
+    out.append("assumed:  # where the source leaves a choice open")
+    out += [f"  - {text(a)}" for a in assumed]
+    if models:
+        out.append("models:")
+        out += [f"  - &{name} {text(m)}" for name, m in models.items()]
+    if rank_within:
+        out.append(f"rank_within: {text(rank_within)}")
+    out.append("scenario:  # what every run has, unless its row says otherwise")
+    for section, value in scenario.items():
+        out.append(f"  {section}: {text(value)}")
+    out.append(f"columns: {text(columns)}")
+    out.append("runs:")
+    for row in rows:
+        out.append("  - [" + ", ".join(text(row.get(c)) for c in columns) + "]")
+    with open(path, "w", encoding="ascii") as f:
+        f.write("\n".join(out) + "\n")
+    print(f"{path}: {len(rows)} runs")
+
+
+def gpt(m, vocab, positions):
+    return {"model_type": "gpt2", "num_hidden_layers": m["layers"], "hidden_size": m["hidden"],
+            "num_attention_heads": m["heads"], "n_positions": positions, "vocab_size": vocab}
+
+
+def nodes(gpus, per_node=8):
+    """Columns of a cluster of so many GPUs in hosts of eight."""
+    return {"cluster.gpus_per_node": min(gpus, per_node), "cluster.nodes": max(1, gpus // per_node)}
+
+
+def alias(name):
+    return "m" + "".join(c if c.isalnum() else "_" for c in name)
+
+
+FP16_2021 = {"parameters": "fp16", "compute": "fp16", "gradients": "fp16", "reduce": "fp16",
+             "optimizer_states": "fp32", "master_weights": True}
+MEGATRON_ASSUMED = "dropout 0.1 after attention's softmax and both blocks, as Megatron-LM trains by default; attention is not FlashAttention"
+
+
+def korthikanti(t, out):
+    models, rows = {}, []
+    for r in t["rows"]:
+        m, p, b = r["model"], r["par"], r["batch"]
+        scaled = r["id"].startswith("kor_530B_dp8")
+        if not (r["id"].startswith("kor_t5") or scaled):
+            continue
+        models[alias(m["name"])] = gpt(m, m["vocab"], m["seq_len"])
+        batch = b["gbs"] or 280 * p["dp"]
+        row = {"name": r["id"], "series": "data parallel" if scaled else "table 5",
+               "model": "*" + alias(m["name"]), **nodes(r["hw"]["n_gpus"]),
+               "training.micro_batch_size": b["mbs"], "training.global_batch_size": batch,
+               "training.recompute": r["recompute"].split()[0],
+               "plan.tensor_parallel": p["tp"], "plan.sequence_parallel": p["sp"],
+               "plan.pipeline_parallel": p["pp"], "plan.virtual_stages": p["vp"]}
+        if scaled:
+            l, h, s, v = m["layers"], m["hidden"], m["seq_len"], m["vocab"]
+            flops = 72 * batch * l * s * h * h * (1 + s / (6 * h) + v / (12 * h * l))
+            peak = 312e12 * r["hw"]["n_gpus"]
+            row["measured.step_time_s"] = flops / (r["measured"]["mfu_pct"] / 100 * peak)
+        else:
+            row["measured.step_time_s"] = r["measured"]["iter_time_s"]
+        rows.append(row)
+    write(out, {"title": "Korthikanti et al. 2022, Reducing Activation Recomputation in Large Transformer Models (arXiv:2205.05198), table 5",
+                "repository": "calculon-ai/calculon, NVIDIA/Megatron-LM",
+                "path": "calculon/llm/validation.py; README.md", "commit": "caa4b11f8fe1; f2e5db402c^",
+                "licence": "facts of a published paper; Calculon: Apache-2.0"},
+          [MEGATRON_ASSUMED,
+           "embedding and head share their weight (Megatron's default)",
+           "series 'data parallel': batch of 2,240 sequences (280 a replica); the step time follows from the stated MFU by the paper's equation for model FLOPs",
+           "no distributed optimizer; gradients are reduced after the last backward (Megatron's local DDP)"],
+          {"cluster": {"name": "dgx-a100"},
+           "training": {"sequence_length": 2048, "precision": "mixed-fp16", "attention": "unfused", "dropout": 0.1},
+           "plan": {"gradient_sync": "end"},
+           "runtime": "megatron"}, rows, models)
+
+
+def sc21(t, out):
+    models, rows = {}, []
+    for r in t["rows"]:
+        m, p, b = r["model"], r["par"], r["batch"]
+        models[alias(m["name"])] = gpt(m, m["vocab"], m["seq_len"])
+        rows.append({"name": r["id"], "model": "*" + alias(m["name"]), **nodes(r["hw"]["n_gpus"]),
+                     "training.micro_batch_size": b["mbs"], "training.global_batch_size": b["gbs"],
+                     "plan.tensor_parallel": p["tp"], "plan.pipeline_parallel": p["pp"],
+                     "plan.virtual_stages": p["vp"],
+                     "plan.gradient_sync": "overlap" if r["ddp_impl"] == "torch" else "end",
+                     "measured.step_time_s": r["derived"]["iter_time_s_from_eq3"]})
+    write(out, {"title": "Narayanan et al. 2021, Efficient Large-Scale Language Model Training on GPU Clusters (SC21, arXiv:2104.04473), table 1",
+                "repository": "NVIDIA/Megatron-LM",
+                "path": "images/cases_april2021.png; examples/academic_paper_scripts/sc21/run_table_1.sh",
+                "commit": "f2e5db402c^; d98e8a64ddf3", "licence": "facts of a published paper; Megatron-LM: BSD-3-Clause"},
+          [MEGATRON_ASSUMED,
+           "step time from the printed TFLOP/s a GPU (integers, so within 0.4 %) by the paper's equation 3, which counts recomputation",
+           "gradients accumulate and are reduced in fp16 (no --accumulate-allreduce-grads-in-fp32)",
+           "the replicas' sequences in one optimizer step are the stated batch"],
+          {"cluster": {"name": "dgx-a100"},
+           "training": {"sequence_length": 2048, "precision": FP16_2021, "recompute": "full", "attention": "unfused", "dropout": 0.1},
+           "runtime": "megatron"}, rows, models)
+
+
+def vtrain(t, out):
+    rows = []
+    for r in t["rows"]:
+        m, p, b = r["model"], r["par"], r["batch"]
+        rows.append({"name": r["id"], "model.num_hidden_layers": m["layers"], "model.hidden_size": m["hidden"],
+                     "cluster.gpus_per_node": r["n_gpus"],
+                     "training.micro_batch_size": b["mbs"], "training.global_batch_size": b["gbs"],
+                     "plan.tensor_parallel": p["tp"], "plan.pipeline_parallel": p["pp"],
+                     "plan.data_parallel": p["dp"],
+                     "measured.step_time_s": r["iter_time_ms"] / 1000})
+    write(out, {"title": "Bang et al. 2024, vTrain (MICRO 2024), measured iteration times on one node",
+                "repository": "VIA-Research/vTrain", "path": "data/ground_truth_single.csv",
+                "commit": "f8dda8473a48", "licence": "see the repository; numbers only"},
+          [MEGATRON_ASSUMED,
+           "Megatron-DeepSpeed: fp16 with fp32 master weights, gradients reduced after the last backward, in fp16",
+           "full recomputation, 50,257 tokens padded to a multiple of 128 a rank, embedding and head tied"],
+          {"model": {"model_type": "gpt2", "num_attention_heads": 16, "n_positions": 1024, "vocab_size": 51200},
+           "cluster": {"name": "dgx-a100"},
+           "training": {"sequence_length": 1024, "precision": FP16_2021, "recompute": "full", "attention": "unfused", "dropout": 0.1},
+           "plan": {"gradient_sync": "end"},
+           "runtime": "megatron"}, rows)
+
+
+def zero_bubble(t, out):
+    models, rows = {}, []
+    for r in t["rows"]:
+        m, p, b = r["model"], r["par"], r["batch"]
+        if p["schedule"] not in ("1F1B", "1F1B-I"):
+            continue  # pass times, not steps
+        models[alias(m["name"])] = gpt(m, 32000, m["seq_len"])
+        chunks = (m["layers"] + 2) // p["pp"] if p["schedule"] == "1F1B-I" else 1
+        row = {"name": r["id"], "series": "interleaved" if chunks > 1 else "1F1B",
+               "model": "*" + alias(m["name"]), **nodes(r["hw"]["n_gpus"]),
+               "training.micro_batch_size": b["mbs"], "training.global_batch_size": b["gbs"],
+               "plan.pipeline_parallel": p["pp"], "plan.virtual_stages": chunks,
+               "plan.stage_layers": None,
+               "measured.step_time_s": r["derived"]["iter_time_s"]}
+        if chunks > 1:  # the first and the last chunk are a layer less: none
+            stages = p["pp"] * chunks
+            row["plan.stage_layers"] = [0] + [1] * (stages - 2) + [0]
+        if r["measured"].get("mem_GB"):
+            row["measured.peak_memory"] = f"{r['measured']['mem_GB']} GB"
+        rows.append(row)
+    write(out, {"title": "Qi et al. 2023, Zero Bubble Pipeline Parallelism (arXiv:2401.10241), tables 4, 6, 7, 11, 12",
+                "repository": "arXiv", "path": "tables 4, 6, 7, 11, 12", "commit": "v1",
+                "licence": "facts of a published paper"},
+          [MEGATRON_ASSUMED,
+           "vocabulary 32,000 and tied embeddings: what the stated parameter counts leave room for",
+           "no recomputation, bf16 with fp32 main gradients; eight GPUs a host, 8 x 200 Gb/s RoCE",
+           "interleaved: one layer a chunk, none in the first and the last (the paper: the first and the last stage have one layer less)"],
+          {"cluster": {"name": "dgx-a100"},
+           "training": {"sequence_length": 1024, "precision": "mixed", "attention": "unfused", "dropout": 0.1},
+           "runtime": "megatron"}, rows, models)
+
+
+def mosaicml(t, out):
+    models, rows = {}, []
+    for r in t["rows"]:
+        m, p, b = r["model"], r["par"], r["batch"]
+        a100 = r["hw"]["gpu"].startswith("A100")
+        name = alias(m["name"])
+        models[name] = {"model_type": "mpt", "d_model": m["hidden"], "n_heads": m["heads"],
+                        "n_layers": m["layers"], "expansion_ratio": m["ffn"] // m["hidden"],
+                        "vocab_size": m["vocab"], "attn_config": {"alibi": False}}
+        precision = "bf16" if p["mp_mode"] == "PURE" else "fsdp-mixed"
+        fp8 = r["precision"] == "amp_fp8"
+        rows.append({"name": r["id"], "series": ("A100" if a100 else "H100") + (" fp8" if fp8 else ""),
+                     "model": "*" + name, "model.max_seq_len": m["seq_len"],
+                     "cluster.name": "dgx-a100" if a100 else "dgx-h100",
+                     "cluster.gpu": "a100-sxm-40gb" if a100 else "h100-sxm",
+                     "cluster.nodes": r["hw"]["n_gpus"] // 8,
+                     "training.sequence_length": m["seq_len"],
+                     "training.micro_batch_size": b["mbs"], "training.global_batch_size": b["gbs"],
+                     "training.recompute": "none" if r["recompute"] == "none" else "full",
+                     "training.precision": {"parameters": "fp32", "compute": "fp8", "gradients": "fp32", "reduce": "fp32", "optimizer_states": "fp32"} if fp8 else precision,
+                     "measured.tokens_per_second_per_gpu": r["measured"]["tokens_per_s"] / r["hw"]["n_gpus"]})
+    write(out, {"title": "MosaicML llm-foundry, MPT training benchmarks",
+                "repository": "mosaicml/llm-foundry", "path": "scripts/train/benchmarking/README.md",
+                "commit": "8c8dd48f7216", "licence": "Apache-2.0"},
+          ["PyTorch FSDP (FULL_SHARD); PURE: parameters, gradients, reduction and states in bf16; DEFAULT: fp32 parameters gathered as bf16",
+           "MPT with learned positions, no biases, embedding and head tied; FlashAttention 2, no dropout",
+           "H100: hosts of eight with 8 x 400 Gb/s (the source names no network)"],
+          {"training": {}, "plan": {"zero_stage": 3}, "runtime": "pytorch-eager"}, rows, models)
+
+
+def playbook(t, out):
+    models = {}
+    for name, m in t["meta"]["common"]["models"].items():
+        models["m" + name] = {"model_type": "llama", "num_hidden_layers": m["layers"], "hidden_size": m["hidden"],
+                              "num_attention_heads": m["heads"], "num_key_value_heads": m["kv_heads"],
+                              "intermediate_size": m["ffn"], "vocab_size": m["vocab"],
+                              "max_position_embeddings": 4096, "tie_word_embeddings": m["tied"]}
+    used = {r["model"] for r in t["rows"]}
+    rows = [{"name": r["id"], "model": "*m" + r["model"], "cluster.nodes": r["n_gpus"] // 8,
+             "training.micro_batch_size": r["mbs"],
+             "plan.tensor_parallel": r["tp"], "plan.pipeline_parallel": r["pp"], "plan.data_parallel": r["dp"],
+             "plan.zero_stage": r["zero"],
+             "measured.tokens_per_second_per_gpu": r["tokens_per_s"] / r["n_gpus"],
+             "measured.peak_memory": f"{r['gpu_mem_GB']} GB" if r["gpu_mem_GB"] else None} for r in t["rows"]]
+    write(out, {"title": "Hugging Face, The Ultra-Scale Playbook: benchmark of nanotron",
+                "repository": "vinjn/nanotron-ultrascale-playbook, huggingface/nanotron",
+                "path": "assets/data/benchmarks/benchmarks_interactive.html; scripts/scaling_benchmarks.py",
+                "commit": "924e4d0b88e0; 2411b022a75f", "licence": "Apache-2.0"},
+          ["AWS p5 hosts: eight H100, 32 EFA ports of 100 Gb/s; schedule 1F1B, no recomputation",
+           "tensor parallelism with reduce-scatter and all-gather (the script's mode), ranks ordered tp, dp, pp",
+           "bf16 parameters, fp32 gradient accumulation and optimizer; FlashAttention 2"],
+          {"cluster": {"name": "dgx-h100"},
+           "training": {"sequence_length": 4096, "global_batch_size": 256, "precision": "mixed"},
+           "plan": {"sequence_parallel": True},
+           "runtime": "megatron"}, rows, {k: v for k, v in models.items() if k[1:] in used},
+          ["model", "cluster.nodes"])
+
+
+def dgxc(t, out):
+    rows = []
+    for r in t["rows"]:
+        p, b, m = r["par"], r["batch"], r["model"]
+        name = "llama3-8b" if m["ref"] == "llama3_8b" else "llama3-70b"
+        jax = r["framework"].startswith("MaxText")
+        lora = "LORA" in m["name"]
+        if b["gbs"] is None:
+            continue  # a later tag's table without its configuration; the same measurements as above
+        row = {"name": r["id"].removeprefix("dgxc_"), "series": "MaxText" if jax else "fine-tuning" if r["task"] == "finetune" else "NeMo",
+               "model": name, "cluster.nodes": r["hw"]["n_gpus"] // 8,
+               "training.sequence_length": m["seq_len"], "training.micro_batch_size": b["mbs"] or 1,
+               "training.global_batch_size": b["gbs"]}
+        if p["pp"] == 41:
+            row["beyond"] = "the source prints 41 as the pipeline's degree"
+        if jax:
+            row["runtime"] = "pytorch-compile"
+            row["training.precision"] = "fsdp-mixed"
+            row["training.recompute"] = "full"
+            row["plan.zero_stage"] = 3
+            row["beyond"] = "MaxText (JAX): XLA's kernels and its rematerialisation policy are not simulated"
+        else:
+            row.update({"plan.tensor_parallel": p["tp"] or 1, "plan.sequence_parallel": (p["tp"] or 1) > 1,
+                        "plan.pipeline_parallel": p["pp"] or 1, "plan.virtual_stages": p["vp"] or 1,
+                        "plan.context_parallel": p["cp"] or 1, "plan.zero_stage": 1})
+        if lora:
+            row["training.lora"] = {"rank": 16, "targets": ["qkv", "proj"]}
+        row["measured.step_time_s"] = r["measured"]["iter_time_s"]
+        rows.append(row)
+    write(out, {"title": "NVIDIA DGX Cloud Benchmarking recipes: Llama 3.1 on DGX H100 (EOS)",
+                "repository": "NVIDIA/dgxc-benchmarking", "path": "*/README*.md",
+                "commit": "tags v24.11.1 to v25.05", "licence": "Apache-2.0"},
+          ["NeMo's recipes: sequence parallelism with tensor parallelism, its collectives overlapped with the products (user buffers), distributed optimizer with overlapped gather and reduction, no recomputation",
+           "fine-tuning: micro-batches of one sequence; LoRA of rank 16 on the attention's products",
+           "Llama 3's vocabulary and FlashAttention; context parallelism as a ring (NeMo's p2p)"],
+          {"cluster": {"name": "dgx-h100"},
+           "training": {"precision": "mixed"}, "runtime": "megatron"}, rows)
+
+
+TITAN_GPUS = {
+    "H100-SXM 96GB HBM2e (2.4 TB/s, 500W limit)": ("dgx-h100", {"name": "h100-sxm", "memory": "96 GB", "usable_memory": "97871 MiB", "memory_bandwidth": "2400 GB/s"}),
+    "A100-80GB": ("dgx-a100", "a100-sxm"), "H200": ("dgx-h200", "h200-sxm"),
+    "B200 (power limited)": ("dgx-b200", "b200-sxm")}
+
+
+def torchtitan(t, out):
+    rows = []
+    for r in t["rows"]:
+        m, p, b, c = r["model"], r["par"], r["batch"], r["recompute"]
+        cluster, gpu = TITAN_GPUS[r["hw"]["gpu"]]
+        float8 = "float8" in r["precision"] or "mxfp8" in r["precision"]
+        batch = b["gbs"] or b["local_bs"] * p["fsdp"]
+        recompute = "full" if c.startswith("full") else "selective_layer" if c == "selective layer" else "selective_op"
+        row = {"name": r["id"], "model": "llama2-70b" if m["ref"] == "llama2_70b" else "llama3-8b",
+               "cluster.name": cluster, "cluster.gpu": gpu, "cluster.nodes": r["hw"]["n_gpus"] // 8,
+               "training.sequence_length": m["seq_len"] or 8192,
+               "training.micro_batch_size": b["local_bs"], "training.global_batch_size": batch,
+               "training.recompute": recompute,
+               "training.precision": {"parameters": "fp32", "compute": "fp8", "gradients": "fp32", "reduce": "fp32", "optimizer_states": "fp32"} if float8 else "fsdp-mixed",
+               "plan.tensor_parallel": p["tp"], "plan.sequence_parallel": p["tp"] > 1,
+               "plan.context_parallel": p["cp"], "runtime": "pytorch-compile" if r["torch_compile"] is not False else "pytorch-eager"}
+        if r.get("async_tp"):
+            row["beyond"] = "asynchronous tensor parallelism (symmetric memory) is not simulated"
+        if "mxfp8" in r["precision"] or "rowwise" in r["precision"]:
+            row["beyond"] = f"{r['precision']}: only per-tensor scales are simulated"
+        measured = r["measured"]
+        if measured.get("oom"):
+            row["measured.out_of_memory"] = True
+        else:
+            row["measured.tokens_per_second_per_gpu"] = measured["tokens_per_s_per_gpu"]
+        if "peak_mem_GiB" in measured:
+            row["measured.peak_reserved"] = f"{measured['peak_mem_GiB']} GiB"
+        if "peak_mem_GB" in measured:
+            row["measured.peak_reserved"] = f"{measured['peak_mem_GB']} GB"
+        rows.append(row)
+    write(out, {"title": "PyTorch torchtitan benchmarks",
+                "repository": "pytorch/torchtitan", "path": "benchmarks/*.md; docs/performance.md; torchtitan/components/quantization/mxfp8.md",
+                "commit": "b5bcd76c66d0", "licence": "BSD-3-Clause"},
+          ["FSDP2 with fp32 parameters gathered as bf16; sequences of 8,192 where the source does not say (torchtitan's Llama 3 default)",
+           "'selective' recomputation is torchtitan's per-operator default where the kind is not stated; A100 rows are compiled",
+           "the memory that torchtitan logs is max_memory_reserved",
+           "H100 of 500 W with HBM2e: a GPU file of its own; B200 'power limited': the limit is not stated, so it is taken as without",
+           "B200: Llama 3 8B (the model is not named)"],
+          {"training": {}, "plan": {"zero_stage": 3}}, rows)
+
+
+def simumax(t, out):
+    rows = []
+    for r in t["rows"]:
+        p, b, m = r["par"], r["batch"], r["model"]
+        rows.append({"name": r["id"].removeprefix("simumax_"), "model.num_hidden_layers": m["layers_run"],
+                     "training.sequence_length": m["seq_len"],
+                     "training.global_batch_size": b["gbs"],
+                     "plan.tensor_parallel": p["tp"], "plan.sequence_parallel": p["tp"] > 1,
+                     "plan.pipeline_parallel": p["pp"], "plan.context_parallel": p["cp"],
+                     "plan.data_parallel": p["dp"],
+                     "measured.step_time_s": r["measured"]["iter_time_ms"] / 1000,
+                     "measured.peak_memory": f"{r['measured']['max_allocated_GiB']} GiB"})
+    write(out, {"title": "SimuMax 1.2: Megatron-LM on eight B200", "repository": "MooreThreads/SimuMax",
+                "path": "docs/b200/b200_release_v1.2_summary.json", "commit": "4dcaae513ba7",
+                "licence": "see the repository; numbers only"},
+          ["bf16 with fp32 main gradients, distributed optimizer, no overlap of tensor-parallel, pipeline or gradient communication, fused cross-entropy",
+           "vocabulary 128,256 as in Llama 3; no recomputation"],
+          {"model": {"name": "llama3-70b"}, "cluster": {"name": "dgx-b200"},
+           "training": {"micro_batch_size": 1, "precision": "mixed"},
+           "plan": {"zero_stage": 1, "gradient_sync": "end"}, "runtime": "megatron"}, rows)
+
+
+SOURCES = {"korthikanti2022": korthikanti, "megatron_sc21_table1": sc21, "vtrain_single_node": vtrain,
+           "zero_bubble": zero_bubble, "mosaicml_llm_foundry": mosaicml,
+           "hf_ultrascale_playbook": playbook, "nvidia_dgxc_benchmarking": dgxc,
+           "torchtitan": torchtitan, "simumax_b200_megatron": simumax}
+
+
+def main():
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    given, out = sys.argv[1:]
+    for name, convert in SOURCES.items():
+        with open(os.path.join(given, name + ".yaml"), encoding="utf-8") as f:
+            transcription = yaml.safe_load(f)
+        convert(transcription, os.path.join(out, name + ".yaml"))
+
+
+if __name__ == "__main__":
+    main()
