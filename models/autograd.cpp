@@ -44,6 +44,7 @@ std::vector<TensorId> kept(const Op& op) {
       keeps.insert(keeps.end(), op.outputs.begin(), op.outputs.end());
       break;
     case OpKind::kSoftmax:
+    case OpKind::kSafeSoftmax:
       keeps.push_back(op.outputs.at(0));
       break;
     case OpKind::kDropout:
@@ -55,6 +56,8 @@ std::vector<TensorId> kept(const Op& op) {
       break;
     case OpKind::kPositionEmbedding:
     case OpKind::kRotary:
+    case OpKind::kScale:
+    case OpKind::kRepeatHeads:
     case OpKind::kAdd:
     case OpKind::kCast:
     case OpKind::kGather:

@@ -49,6 +49,9 @@ Flops forward_flops(const OpGraph& graph, const Op& op, bool causal) {
     case OpKind::kRmsNorm:
     case OpKind::kRotary:
     case OpKind::kSoftmax:
+    case OpKind::kScale:
+    case OpKind::kRepeatHeads:
+    case OpKind::kSafeSoftmax:
     case OpKind::kDropout:
     case OpKind::kGelu:
     case OpKind::kSwiGlu:

@@ -38,6 +38,12 @@ std::string_view to_string(OpKind kind) {
       return "softmax";
     case OpKind::kContext:
       return "context";
+    case OpKind::kScale:
+      return "scale";
+    case OpKind::kRepeatHeads:
+      return "repeat_heads";
+    case OpKind::kSafeSoftmax:
+      return "safe_softmax";
     case OpKind::kDropout:
       return "dropout";
     case OpKind::kGelu:

@@ -66,7 +66,11 @@ enum class OpKind : std::uint8_t {
   kScores,     // unfused: q k^T -> [b, heads, s, s]
   kSoftmax,    // scaled and masked softmax over keys
   kContext,    // probabilities v -> o
-  kDropout,    // statistic: the mask, one byte an element
+  // PyTorch's scaled_dot_product_attention where no fused kernel takes the inputs:
+  kScale,        // x -> c x
+  kRepeatHeads,  // keys or values of the groups -> of all heads
+  kSafeSoftmax,  // adds the mask, softmax; rows that are masked throughout become zero
+  kDropout,      // statistic: the mask, one byte an element
   kGelu,
   kSwiGlu,        // [.., 2f] -> silu(gate) * up [.., f]
   kAdd,           // residual
@@ -113,13 +117,18 @@ struct OpGraph {
   std::int64_t parameter_count() const;
 };
 
+// kUnfused writes the scores to memory; kMath does so as PyTorch's scaled_dot_product_attention
+// does without a fused kernel (_scaled_dot_product_attention_math): it scales queries and keys,
+// repeats the keys and values of groups, and guards its softmax.
+enum class AttentionMethod : std::uint8_t { kFlash, kUnfused, kMath };
+
 // Shapes and types that a model does not fix. Activations are [sequence, batch, ...].
 struct GraphOptions {
   std::int64_t batch = 1;
   std::int64_t sequence = 0;
   DType compute = DType::kBf16;
   DType parameters = DType::kBf16;
-  bool flash_attention = true;
+  AttentionMethod attention = AttentionMethod::kFlash;
   double dropout = 0;  // > 0: dropout after attention's softmax, proj and down, and the embedding
   bool causal = true;
   // torch.autocast's rules: embeddings and norms give fp32, so the residual stream is fp32, and a

@@ -110,7 +110,7 @@ GraphOptions graph_options(const ResolvedPlan& plan) {
   o.sequence = plan.training.sequence_length / plan.context;
   o.compute = p.compute;
   o.parameters = p.sharded_fp32 ? p.compute : p.parameters;
-  o.flash_attention = plan.training.attention == AttentionKind::kFlash;
+  o.attention = plan.attention;
   o.dropout = plan.training.dropout;
   o.causal = plan.training.causal;
   o.autocast = p.autocast;

@@ -31,8 +31,9 @@ class Checker {
     micro_batches();
     tensor();
     stages();
-    context();
     data();
+    attention();
+    context();
     errors_.throw_if_any();
     return out_;
   }
@@ -164,6 +165,18 @@ class Checker {
                         model_.layers));
   }
 
+  void attention() {
+    if (s_.training.attention == AttentionKind::kUnfused) {
+      out_.attention = AttentionMethod::kUnfused;
+      return;
+    }
+    const std::int64_t heads = model_.heads / out_.tensor,
+                       kv = std::max<std::int64_t>(1, model_.kv_heads / out_.tensor);
+    const bool fused = runtime_.in_blocks().fused_attention(out_.training.precision.compute,
+                                                            heads != kv, model_.head_size);
+    out_.attention = fused ? AttentionMethod::kFlash : AttentionMethod::kMath;
+  }
+
   void context() {
     const int c = out_.context;
     if (c == 1) return;
@@ -187,6 +200,11 @@ class Checker {
     }
     if (s_.training.attention == AttentionKind::kUnfused)
       error("plan.context_parallel", "context parallelism needs attention: flash");
+    else if (out_.attention == AttentionMethod::kMath)
+      error("plan.context_parallel",
+            fmt::format("runtime {} has no fused attention in {} for model {}, and context "
+                        "parallelism needs one",
+                        runtime_.name, to_string(out_.training.precision.compute), model_.name));
   }
 
   void data() {

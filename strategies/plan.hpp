@@ -5,6 +5,7 @@
 
 #include "hardware/cluster.hpp"
 #include "models/model.hpp"
+#include "models/op_graph.hpp"
 #include "sim/config/scenario.hpp"
 #include "strategies/runtime.hpp"
 #include "strategies/schedules/schedule.hpp"
@@ -18,6 +19,7 @@ struct ResolvedPlan {
   int micro_batches = 1;  // per data-parallel rank and step
   const Schedule* schedule = nullptr;
   std::vector<int> stage_layers;  // of every stage in model order
+  AttentionMethod attention = AttentionMethod::kFlash;
   Plan plan;
   Training training;
 

@@ -58,6 +58,9 @@ constexpr std::array kOpKinds{OpKind::kEmbedding,
                               OpKind::kScores,
                               OpKind::kSoftmax,
                               OpKind::kContext,
+                              OpKind::kScale,
+                              OpKind::kRepeatHeads,
+                              OpKind::kSafeSoftmax,
                               OpKind::kDropout,
                               OpKind::kGelu,
                               OpKind::kSwiGlu,
@@ -136,6 +139,22 @@ void read_operators(Reader ops, Runtime& out) {
   ops.finish();
 }
 
+FusedAttention read_fused_attention(const Value& v, Diagnostics& d) {
+  Reader r(v, "attention", d);
+  FusedAttention out;
+  out.name = r.required<std::string>("name");
+  for (const std::string& name : r.list<std::string>("dtypes")) {
+    if (const auto t = dtype_from_string(name))
+      out.dtypes.push_back(*t);
+    else
+      r.error("dtypes", "no type '" + name + "'");
+  }
+  out.grouped = r.optional<bool>("grouped", true);
+  out.head_size_most = r.count("head_size_most", 0, 0);
+  r.finish();
+  return out;
+}
+
 void read_parameters(Reader p, Runtime& out) {
   out.bias_gradient = read_pass(p.child("bias_gradient"));
   out.accumulate_gradient = read_pass(p.child("accumulate_gradient"));
@@ -151,6 +170,18 @@ void read_parameters(Reader p, Runtime& out) {
 
 const OperatorTemplate& Runtime::of(OpKind kind) const {
   return operators.at(std::string(to_string(kind)));
+}
+
+bool FusedAttention::takes(DType dtype, bool in_groups, std::int64_t head_size) const {
+  return std::find(dtypes.begin(), dtypes.end(), dtype) != dtypes.end() &&
+         (grouped || !in_groups) && (head_size_most == 0 || head_size <= head_size_most);
+}
+
+const FusedAttention* Runtime::fused_attention(DType dtype, bool in_groups,
+                                               std::int64_t head_size) const {
+  for (const FusedAttention& a : attention)
+    if (a.takes(dtype, in_groups, head_size)) return &a;
+  return nullptr;
 }
 
 Bytes Runtime::allocated(Bytes requested) const {
@@ -177,6 +208,8 @@ Runtime read_runtime(const Value& whole) {
   read_behaviour(r.child("behaviour"), out);
   out.optimizer_class["adamw"] = r.optional<std::string>("adamw_class", "adamw");
   out.optimizer_class["sgd"] = r.optional<std::string>("sgd_class", "adamw");
+  if (const Value& fused = r.raw("attention"); fused.is_list())
+    for (const Value& v : fused.as_list()) out.attention.push_back(read_fused_attention(v, d));
   read_operators(r.child("operators"), out);
   read_parameters(r.child("parameters"), out);
   r.finish();

@@ -42,6 +42,16 @@ struct OperatorTemplate {
   PassTemplate forward, backward;
 };
 
+// A kernel of fused attention and what it takes. The first of a runtime's list that takes the
+// inputs runs; where none does, attention is computed step by step (AttentionMethod::kMath).
+struct FusedAttention {
+  std::string name;  // of the kernels, as the profiler shows them
+  std::vector<DType> dtypes;
+  bool grouped = true;              // queries in groups that share keys and values
+  std::int64_t head_size_most = 0;  // 0: any
+  bool takes(DType dtype, bool in_groups, std::int64_t head_size) const;
+};
+
 struct Runtime {
   std::string name;
   std::map<std::string, OperatorTemplate> operators;  // by to_string(OpKind)
@@ -92,6 +102,10 @@ struct Runtime {
   Bytes workspace{0};
   Bytes first_bucket{0};          // DDP's first bucket; 0: as large as the others
   bool copies_gradients = false;  // gradients are computed apart and copied into their buckets
+
+  std::vector<FusedAttention> attention;
+  // The fused kernel for queries, keys and values of `dtype`; null: none takes them.
+  const FusedAttention* fused_attention(DType dtype, bool in_groups, std::int64_t head_size) const;
 
   // What differs inside a block (compiled blocks in an eager program): none or one.
   std::vector<Runtime> blocks;

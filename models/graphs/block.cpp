@@ -53,6 +53,50 @@ TensorId unfused_attention(GraphBuilder& g, const Qkv& t) {
   return out;
 }
 
+TensorId scaled(GraphBuilder& g, const std::string& of, TensorId x) {
+  const TensorId out = g.activation(of + "_scaled", g.tensor(x).dims, g.compute_dtype());
+  g.op(OpKind::kScale, of + "_scale", {x}, {}, {out});
+  return out;
+}
+
+TensorId repeated(GraphBuilder& g, const std::string& of, TensorId x) {
+  std::vector<Dim> dims = g.tensor(x).dims;
+  for (Dim& d : dims)
+    if (d.axis == Axis::kKvHeads) d = {Axis::kHeads, g.model().heads};
+  const TensorId out = g.activation(of + "_repeated", dims, g.compute_dtype());
+  g.op(OpKind::kRepeatHeads, of + "_repeat", {x}, {}, {out});
+  return out;
+}
+
+TensorId math_attention(GraphBuilder& g, Qkv t) {
+  t.q = scaled(g, "q", t.q);
+  if (g.model().kv_heads != g.model().heads) {
+    t.k = repeated(g, "k", t.k);
+    t.v = repeated(g, "v", t.v);
+  }
+  t.k = scaled(g, "k", t.k);
+  const TensorId scores = g.activation("scores_out", g.score_dims(), g.compute_dtype());
+  g.op(OpKind::kScores, "scores", {t.q, t.k}, {}, {scores});
+  TensorId p = g.activation("softmax_out", g.score_dims(), g.compute_dtype());
+  g.op(OpKind::kSafeSoftmax, "softmax", {scores}, {}, {p});
+  p = g.dropout("attention_dropout", p);
+  const TensorId out = g.activation("context_out", g.tensor(t.q).dims, g.compute_dtype());
+  g.op(OpKind::kContext, "context", {p, t.v}, {}, {out});
+  return out;
+}
+
+TensorId mixed(GraphBuilder& g, const Qkv& t) {
+  switch (g.options().attention) {
+    case AttentionMethod::kFlash:
+      return flash_attention(g, t);
+    case AttentionMethod::kUnfused:
+      return unfused_attention(g, t);
+    case AttentionMethod::kMath:
+      return math_attention(g, t);
+  }
+  return flash_attention(g, t);
+}
+
 TensorId attention(GraphBuilder& g, TensorId x) {
   const Model& m = g.model();
   Qkv t = project_qkv(g, x);
@@ -61,9 +105,7 @@ TensorId attention(GraphBuilder& g, TensorId x) {
     t.k = g.head_norm("k_norm", t.k);
   }
   if (m.position == PositionKind::kRotary) rotate(g, t);
-  const TensorId mixed =
-      g.options().flash_attention ? flash_attention(g, t) : unfused_attention(g, t);
-  return g.linear("proj", mixed, {Axis::kHidden, m.hidden}, m.proj_bias);
+  return g.linear("proj", mixed(g, t), {Axis::kHidden, m.hidden}, m.proj_bias);
 }
 
 TensorId mlp(GraphBuilder& g, TensorId x) {

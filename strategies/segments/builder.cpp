@@ -138,7 +138,8 @@ bool SegmentBuilder::recomputed(const Op& op) const {
   if (options_.recompute == Recompute::kFull) return true;
   if (options_.recompute == Recompute::kNone) return false;
   return op.kind == OpKind::kAttention || op.kind == OpKind::kScores ||
-         op.kind == OpKind::kSoftmax || op.kind == OpKind::kContext ||
+         op.kind == OpKind::kSoftmax || op.kind == OpKind::kContext || op.kind == OpKind::kScale ||
+         op.kind == OpKind::kRepeatHeads || op.kind == OpKind::kSafeSoftmax ||
          op.name == "attention_dropout" || op.name == "context_cast";
 }
 

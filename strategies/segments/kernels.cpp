@@ -45,7 +45,7 @@ GemmWork batched(const KernelContext& c, const Tensor& scores, std::int64_t head
   const std::int64_t keys = axis_size(scores, Axis::kKeySequence);
   w.n = is_scores ? keys : head_size;
   w.k = is_scores ? head_size : keys;
-  w.dtype = c.precision.compute;
+  w.dtype = c.precision.matmul == DType::kTf32 ? DType::kTf32 : c.precision.compute;
   w.out = c.precision.compute;
   return w;
 }
@@ -132,9 +132,12 @@ std::vector<Kernel> pass_kernels(const KernelContext& c, const OpGraph& g, const
 std::vector<Kernel> attention_kernels(const KernelContext& c, const OpGraph& g, const Op& op,
                                       AttentionDirection direction) {
   const bool forward = direction == AttentionDirection::kForward;
-  const std::uint32_t name = c.names.intern(forward ? "sdpa_flash_fprop" : "sdpa_flash_bprop");
   std::vector<Kernel> out;
   for (const AttentionWork& w : attention_works(c, g, op, direction)) {
+    const FusedAttention* fused =
+        c.runtime.fused_attention(w.dtype, w.heads != w.kv_heads, w.head_size);
+    const std::uint32_t name = c.names.intern((fused ? fused->name : std::string("attention")) +
+                                              (forward ? "_fprop" : "_bprop"));
     if (op.ring > 1 && !out.empty())
       append(out,
              template_kernels(c, forward ? c.runtime.ring_hop.forward : c.runtime.ring_hop.backward,

@@ -29,7 +29,7 @@ ModelGraphs graphs_of(const Shape& shape, bool flash) {
   GraphOptions options;
   options.batch = static_cast<std::int64_t>(shape.b);
   options.sequence = static_cast<std::int64_t>(shape.s);
-  options.flash_attention = flash;
+  options.attention = flash ? AttentionMethod::kFlash : AttentionMethod::kUnfused;
   options.causal = false;
   return build_graphs(shipped_model(shape.name), options);
 }

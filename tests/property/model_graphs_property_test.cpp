@@ -40,7 +40,7 @@ class RandomModels {
     GraphOptions o;
     o.batch = pick(1, 5);
     o.sequence = pick(1, 64);
-    o.flash_attention = flip();
+    o.attention = static_cast<AttentionMethod>(pick(0, 2));
     o.dropout = flip() ? 0.1 : 0.0;
     o.autocast = flip();
     o.parameters = o.autocast || flip() ? DType::kFp32 : DType::kBf16;

@@ -16,7 +16,7 @@ OpGraph llama_block() {
 OpGraph gpt_block(bool flash, double dropout) {
   GraphOptions options;
   options.sequence = 32;
-  options.flash_attention = flash;
+  options.attention = flash ? AttentionMethod::kFlash : AttentionMethod::kUnfused;
   options.dropout = dropout;
   return build_graphs(model_of("model_type: gpt2"), options).block;
 }
@@ -51,6 +51,19 @@ TEST_CASE("autograd: gpt2's unfused block with dropout saves probabilities and m
   CHECK(saved_by(g, "mlp_dropout") == "mlp_dropout.mask");
 }
 
+TEST_CASE("autograd: attention by PyTorch's math path saves scaled copies and one set of scores") {
+  GraphOptions options;
+  options.sequence = 32;
+  options.attention = AttentionMethod::kMath;
+  const OpGraph g =
+      build_graphs(model_of("{model_type: llama, num_key_value_heads: 8}"), options).block;
+  CHECK(saved_by(g, "rotary").empty());
+  CHECK(saved_by(g, "k_repeat").empty());
+  CHECK(saved_by(g, "scores") == "q_scaled k_scaled");
+  CHECK(saved_by(g, "softmax") == "softmax_out");
+  CHECK(saved_by(g, "context") == "softmax_out v_repeated");
+}
+
 TEST_CASE("autograd: the loss saves log-probabilities and targets, the cast nothing") {
   GraphOptions options;
   options.sequence = 32;
@@ -80,7 +93,7 @@ TEST_CASE("autograd: under autocast a linear saves its cast input, a norm its fp
 TEST_CASE("autograd: GPT-3's layer saves the bytes of Korthikanti's equation") {
   GraphOptions options;
   options.sequence = 2048;
-  options.flash_attention = false;
+  options.attention = AttentionMethod::kUnfused;
   options.dropout = 0.1;
   options.causal = false;
   const OpGraph g = build_graphs(shipped_model("gpt3-175b"), options).block;

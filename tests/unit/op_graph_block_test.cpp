@@ -51,7 +51,7 @@ TEST_CASE("block: qwen3 normalises queries and keys before the rotation") {
 
 TEST_CASE("block: unfused attention writes its scores") {
   GraphOptions options;
-  options.flash_attention = false;
+  options.attention = AttentionMethod::kUnfused;
   const OpGraph g = block_of(kGpt, options);
   CHECK(op_names(g) == "norm1 qkv scores softmax context proj add1 norm2 up gelu down add2");
   CHECK(sizes(tensor_named(g, "scores_out")) == Sizes{3, 8, 16, 16});
@@ -60,7 +60,7 @@ TEST_CASE("block: unfused attention writes its scores") {
 
 TEST_CASE("block: dropout adds operators with a mask of a byte an element") {
   GraphOptions options;
-  options.flash_attention = false;
+  options.attention = AttentionMethod::kUnfused;
   options.dropout = 0.1;
   const OpGraph g = block_of(kGpt, options);
   CHECK(op_names(g) ==

@@ -34,6 +34,20 @@ TEST_CASE("more ranks than GPUs are refused") {
   CHECK_THAT(refused(2, "tensor_parallel: 4"), Contains("does not divide the cluster's 2 GPUs"));
 }
 
+TEST_CASE("attention without a fused kernel for its type and groups is computed step by step") {
+  BuildText text;
+  const auto method = [&](const char* model, const char* precision) {
+    text.model = model;
+    text.training =
+        std::string("micro_batch_size: 1, global_batch_size: 8, precision: ") + precision;
+    return build(text).plan.attention;
+  };
+  CHECK(method(kSmallLlama, "bf16") == AttentionMethod::kFlash);
+  CHECK(method(kSmallLlama, "fp32") == AttentionMethod::kMath);
+  CHECK(method(kSmallLlama, "tf32") == AttentionMethod::kMath);
+  CHECK(method(kSmallGpt2, "fp32") == AttentionMethod::kFlash);  // memory-efficient attention
+}
+
 TEST_CASE("data_parallel is what is left of the GPUs") {
   BuildText text;
   text.gpus = 8;
