@@ -1,6 +1,9 @@
 #include "strategies/build_program.hpp"
 
 #include <algorithm>
+#include <array>
+#include <map>
+#include <utility>
 
 #include "strategies/context/context_parallel.hpp"
 #include "strategies/rank_builder.hpp"
@@ -91,14 +94,52 @@ CommGroup replicas(const Cluster& cluster, const RankMap& map) {
   return out;
 }
 
-CommGroup ends_of_pipeline(const Cluster& cluster, const RankMap& map, const ResolvedPlan& plan) {
+// The pipeline ranks of the first and the last stage.
+std::pair<int, int> end_ranks(const ResolvedPlan& plan) {
   const auto owner = [&](int stage) {
-    return map.rank_of({0, 0, 0, place_of(*plan.schedule, plan.pipeline, plan.chunks, stage).rank});
+    return place_of(*plan.schedule, plan.pipeline, plan.chunks, stage).rank;
   };
-  const int first = owner(0), last = owner(plan.stages() - 1);
+  return {owner(0), owner(plan.stages() - 1)};
+}
+
+CommGroup ends_of_pipeline(const Cluster& cluster, const RankMap& map, const ResolvedPlan& plan) {
+  const auto [a, b] = end_ranks(plan);
+  const int first = map.rank_of({0, 0, 0, a}), last = map.rank_of({0, 0, 0, b});
   if (first == last) return {};
   const int ends[] = {std::min(first, last), std::max(first, last)};
   return comm_group(cluster, ends);
+}
+
+// Fills in which simulated ranks each meets.
+void meet(Program& program, const std::vector<SimulatedRank>& simulated, const ResolvedPlan& plan) {
+  std::map<std::array<int, 5>, std::vector<std::int32_t>> members;  // by kind and the other axes
+  const auto key = [](GroupKind kind, const RankMap::Place& p) {
+    const auto other = [kind](GroupKind axis, int at) {
+      const bool along = axis == kind || (kind == GroupKind::kData && axis == GroupKind::kContext);
+      return along ? -1 : at;
+    };
+    const int data = kind == GroupKind::kData ? -1 : p.data;
+    const int stage = kind == GroupKind::kPipeline ? -1 : p.pipeline;
+    return std::array<int, 5>{static_cast<int>(kind), stage, data,
+                              other(GroupKind::kTensor, p.tensor),
+                              other(GroupKind::kContext, p.context)};
+  };
+  constexpr GroupKind kKinds[] = {GroupKind::kTensor, GroupKind::kContext, GroupKind::kData,
+                                  GroupKind::kPipeline};
+  for (std::size_t i = 0; i < simulated.size(); ++i)
+    for (const GroupKind kind : kKinds)
+      members[key(kind, simulated[i].place)].push_back(static_cast<std::int32_t>(i));
+  const auto [first, last] = end_ranks(plan);
+  for (std::size_t i = 0; i < simulated.size(); ++i) {
+    auto& groups = program.ranks[i].groups;
+    groups.resize(kGroupKinds);
+    for (const GroupKind kind : kKinds)
+      groups[static_cast<std::size_t>(kind)] = members[key(kind, simulated[i].place)];
+    const auto& pipeline = groups[static_cast<std::size_t>(GroupKind::kPipeline)];
+    if (first != last)
+      groups[static_cast<std::size_t>(GroupKind::kEmbedding)] = {
+          pipeline[static_cast<std::size_t>(first)], pipeline[static_cast<std::size_t>(last)]};
+  }
 }
 
 }  // namespace
@@ -137,30 +178,25 @@ Program build_program(const ResolvedPlan& plan, const Model& model, const Cluste
   const std::vector<SimulatedRank> simulated = simulated_ranks(plan, cluster, map, options.fold);
   const bool data_folded = std::all_of(simulated.begin(), simulated.end(),
                                        [](const SimulatedRank& s) { return s.place.data == 0; });
+  // Ranks of one stage do the same, but for those that own parameters of different sizes.
+  const bool alike = data_folded || !shares_whole_parameters(plan, runtime);
+  std::map<std::pair<int, int>, std::size_t> written;  // by stage and replica
+  program.ranks.reserve(simulated.size());
   for (const SimulatedRank& s : simulated) {
+    const int replica = alike ? 0 : s.place.data * plan.context + s.place.context;
+    const auto [same, first] =
+        written.try_emplace({s.place.pipeline, replica}, program.ranks.size());
     RankProgram rank;
+    if (first)
+      build_rank(program, rank, s.place, plan, model, runtime, shared, data_folded);
+    else
+      rank = program.ranks[same->second];
     rank.rank = map.rank_of(s.place);
     rank.pipeline_rank = s.place.pipeline;
     rank.represents = s.represents;
-    rank.groups.resize(kGroupKinds);
-    std::vector<int> at_stage(static_cast<std::size_t>(plan.pipeline), -1);
-    for (std::size_t i = 0; i < simulated.size(); ++i) {
-      const RankMap::Place &a = s.place, &b = simulated[i].place;
-      const bool t = a.tensor == b.tensor, c = a.context == b.context, d = a.data == b.data,
-                 p = a.pipeline == b.pipeline;
-      const auto index = static_cast<std::int32_t>(i);
-      if (c && d && p) rank.groups[static_cast<int>(GroupKind::kTensor)].push_back(index);
-      if (t && d && p) rank.groups[static_cast<int>(GroupKind::kContext)].push_back(index);
-      if (t && p) rank.groups[static_cast<int>(GroupKind::kData)].push_back(index);
-      if (t && c && d) {
-        rank.groups[static_cast<int>(GroupKind::kPipeline)].push_back(index);
-        at_stage[static_cast<std::size_t>(b.pipeline)] = index;
-      }
-    }
     program.ranks.push_back(std::move(rank));
-    build_rank(program, program.ranks.back(), s.place, at_stage, plan, model, runtime, shared,
-               data_folded);
   }
+  meet(program, simulated, plan);
   return program;
 }
 

@@ -1,36 +1,54 @@
 #include "strategies/lower.hpp"
 
-#include <algorithm>
-#include <map>
 #include <stdexcept>
-#include <tuple>
+#include <utility>
+#include <vector>
 
-#include "sim/base/sim_time.hpp"
 #include "strategies/priced_segment.hpp"
 #include "strategies/rank_lowering.hpp"
 
 namespace rehearse {
 
-Lowered lower(const Program& program, const Cluster& cluster, const LowerOptions& options) {
-  Prices prices(program, cluster, options.clocks);
-  LoweringState state(program, cluster, options, prices);
-  std::vector<RankLowering> ranks;
-  ranks.reserve(program.ranks.size());
-  for (std::size_t r = 0; r < program.ranks.size(); ++r)
+namespace {
+
+// Walks every rank as far as it can go until all are done.
+template <class Sink>
+void walk(LoweringState<Sink>& state) {
+  std::vector<RankLowering<Sink>> ranks;
+  ranks.reserve(state.program.ranks.size());
+  for (std::size_t r = 0; r < state.program.ranks.size(); ++r)
     ranks.emplace_back(state, static_cast<std::uint32_t>(r));
-  // Walk every rank as far as it can go until all are done.
   std::size_t done = 0;
   while (done < ranks.size()) {
     bool moved = false;
     done = 0;
-    for (RankLowering& r : ranks) {
+    for (RankLowering<Sink>& r : ranks) {
       moved |= r.advance();
       done += r.finished();
     }
     if (!moved && done < ranks.size())
       throw std::logic_error("the program's ranks wait for each other for ever");
   }
-  return state.finish();
+}
+
+}  // namespace
+
+Lowered lower(const Program& program, const Cluster& cluster, const LowerOptions& options) {
+  Prices prices(program, cluster, options.clocks);
+  LoweringState<GraphSink> state(program, cluster, options, prices);
+  walk(state);
+  return std::move(state.sink).finish(prices);
+}
+
+bool clock_suffices(const Cluster& cluster) {
+  return cluster.gpu.compute_slowdown <= 1 && cluster.gpu.communication_slowdown <= 1;
+}
+
+StepTimes step_times(const Program& program, const Cluster& cluster, const LowerOptions& options) {
+  Prices prices(program, cluster, options.clocks);
+  LoweringState<ClockSink> state(program, cluster, options, prices);
+  walk(state);
+  return state.sink.finish();
 }
 
 }  // namespace rehearse

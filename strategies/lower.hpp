@@ -35,4 +35,17 @@ struct Lowered {
 // ever is a bug (std::logic_error).
 Lowered lower(const Program& program, const Cluster& cluster, const LowerOptions& options);
 
+// When the slowest rank's last step begins and ends: what step_window() would find.
+struct StepTimes {
+  std::uint32_t device = 0;  // of Program::ranks
+  SimTime begin, end;
+  std::uint64_t tasks = 0;  // as many as the graph would have
+};
+
+// Whether a clock alone tells the times: nothing slows anything else.
+bool clock_suffices(const Cluster& cluster);
+// The times of lower() and simulate(), found while walking and without a graph: memory does not
+// grow with the tasks. Precondition: clock_suffices().
+StepTimes step_times(const Program& program, const Cluster& cluster, const LowerOptions& options);
+
 }  // namespace rehearse

@@ -1,6 +1,7 @@
 #include "strategies/program.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace rehearse {
 
@@ -41,6 +42,61 @@ std::uint32_t Program::intern(const std::string& name) {
   if (it != names.end()) return static_cast<std::uint32_t>(it - names.begin());
   names.push_back(name);
   return static_cast<std::uint32_t>(names.size() - 1);
+}
+
+void StepList::push_back(Step step) {
+  if (passes_.empty() || passes_.back().use_count() > 1) begin_pass(0);
+  passes_.back()->push_back(std::move(step));
+}
+
+std::uint32_t StepList::begin_pass(std::int32_t micro_batch) {
+  const auto id = static_cast<std::uint32_t>(passes_.size());
+  passes_.push_back(std::make_shared<Pass>());
+  call(id, micro_batch);
+  return id;
+}
+
+Step StepList::at(const Call& call, std::size_t step) const {
+  Step s = pass(call.pass)[step];
+  if (call.micro_batch == 0) return s;
+  if (s.micro_batch >= 0) s.micro_batch += call.micro_batch;
+  if (auto* run = std::get_if<RunSegment>(&s.work)) run->frame += frame_shift(call);
+  if (auto* memory = std::get_if<Memory>(&s.work)) memory->frame += frame_shift(call);
+  if (auto* send = std::get_if<Send>(&s.work))
+    send->tag += static_cast<std::uint32_t>(call.micro_batch);
+  if (auto* receive = std::get_if<Receive>(&s.work))
+    receive->tag += static_cast<std::uint32_t>(call.micro_batch);
+  return s;
+}
+
+std::size_t StepList::size() const {
+  std::size_t n = 0;
+  for (const Call& c : calls_) n += pass(c.pass).size();
+  return n;
+}
+
+std::vector<Step> StepList::all() const {
+  std::vector<Step> out;
+  out.reserve(size());
+  for (const Step& s : *this) out.push_back(s);
+  return out;
+}
+
+StepList::Iterator::Iterator(const StepList& list, std::size_t call) : list_(&list), call_(call) {
+  skip_empty();
+}
+
+StepList::Iterator& StepList::Iterator::operator++() {
+  ++step_;
+  skip_empty();
+  return *this;
+}
+
+void StepList::Iterator::skip_empty() {
+  while (call_ < list_->calls_.size() && step_ >= list_->pass(list_->calls_[call_].pass).size()) {
+    ++call_;
+    step_ = 0;
+  }
 }
 
 }  // namespace rehearse

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -112,9 +115,9 @@ struct RunCollective {
   std::uint32_t label = 0;
   std::uint32_t key = 0;  // pairs the ranks' calls: the n-th with this key of each member meet
 };
-// A message to another simulated rank. `tag` pairs a send with its receive.
+// A message to another rank of the same pipeline. `tag` pairs a send with its receive.
 struct Send {
-  std::int32_t peer = 0;  // index of Program::ranks
+  std::int32_t peer = 0;  // its pipeline rank: it is groups[kPipeline][peer]
   std::uint32_t tag = 0;
   Bytes bytes{0};
   StreamKind stream{};
@@ -150,6 +153,74 @@ struct Step {
   std::int32_t chunk = -1;
 };
 
+// A rank's steps in order, written as passes: what the host does in one action of the schedule (a
+// chunk's forward or backward), written for micro-batch 0, stored once and called for many
+// micro-batches. What belongs to no action is a pass of its own, called once. Copies share passes.
+//
+// Iterating gives the steps themselves, each with the micro-batch, frame and tag of its call.
+class StepList {
+ public:
+  using Pass = std::vector<Step>;
+  struct Call {
+    std::uint32_t pass = 0;
+    std::int32_t micro_batch = 0;
+    bool operator==(const Call&) const = default;
+  };
+
+  StepList() = default;
+  explicit StepList(int positions) : positions_(positions) {}
+
+  // Appends a step to the pass that was begun last.
+  void push_back(Step step);
+  // Begins a pass and calls it.
+  std::uint32_t begin_pass(std::int32_t micro_batch);
+  void call(std::uint32_t pass, std::int32_t micro_batch) { calls_.push_back({pass, micro_batch}); }
+
+  const std::vector<Call>& calls() const { return calls_; }
+  std::size_t passes() const { return passes_.size(); }
+  const Pass& pass(std::uint32_t id) const { return *passes_[id]; }
+  Step at(const Call& call, std::size_t step) const;
+  std::int32_t frame_shift(const Call& call) const { return call.micro_batch * positions_; }
+
+  std::size_t size() const;
+  // Every step, as if no pass were called twice.
+  std::vector<Step> all() const;
+  // Changes every stored step, in all its calls.
+  template <class Change>
+  void for_each_stored(const Change& change) {
+    for (auto& pass : passes_) {
+      pass = std::make_shared<Pass>(*pass);
+      for (Step& step : *pass) change(step);
+    }
+  }
+
+  // Gives steps by value.
+  class Iterator {
+   public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = Step;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const Step*;
+    using reference = Step;
+    Iterator(const StepList& list, std::size_t call);
+    Step operator*() const { return list_->at(list_->calls_[call_], step_); }
+    Iterator& operator++();
+    bool operator==(const Iterator& o) const { return call_ == o.call_ && step_ == o.step_; }
+
+   private:
+    void skip_empty();
+    const StepList* list_;
+    std::size_t call_, step_ = 0;
+  };
+  Iterator begin() const { return {*this, 0}; }
+  Iterator end() const { return {*this, calls_.size()}; }
+
+ private:
+  int positions_ = 0;
+  std::vector<std::shared_ptr<Pass>> passes_;
+  std::vector<Call> calls_;
+};
+
 // A rank that is simulated, for itself and for `represents - 1` others that do the same.
 struct RankProgram {
   int rank = 0;
@@ -158,7 +229,7 @@ struct RankProgram {
   // Simulated ranks it meets in each kind of group: indices of Program::ranks, itself included. One
   // member: all others are folded into it.
   std::vector<std::vector<std::int32_t>> groups;
-  std::vector<Step> steps;
+  StepList steps;
   Bytes parameters{0}, optimizer_states{0};  // resident for the whole run
   Bytes persistent_gradients{0};
   Bytes buffers{0};  // resident temporaries: workspaces, rotary tables

@@ -1,6 +1,8 @@
 #include "strategies/rank_builder.hpp"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "strategies/optimizer.hpp"
 
@@ -18,12 +20,11 @@ std::vector<Parameter> parameters_of(const OpGraph& g, const std::string& withou
 class RankBuilder {
  public:
   RankBuilder(Program& program, RankProgram& rank, const RankMap::Place& place,
-              const std::vector<int>& at_stage, const ResolvedPlan& plan, const Model& model,
-              const Runtime& runtime, const SharedSegments& shared, bool folded)
+              const ResolvedPlan& plan, const Model& model, const Runtime& runtime,
+              const SharedSegments& shared, bool folded)
       : program_(program),
         rank_(rank),
         place_(place),
-        at_stage_(at_stage),
         plan_(plan),
         model_(model),
         runtime_(runtime),
@@ -39,6 +40,7 @@ class RankBuilder {
     for (const Action& a : plan_.schedule->actions(
              {plan_.pipeline, place_.pipeline, plan_.micro_batches, plan_.chunks}))
       act(a);
+    writer_.begin_pass(0);
     writer_.at(0, 0);
     if (plan_.pipeline > 1) finish_pipeline();
     data_->finish_backward(writer_);
@@ -85,15 +87,14 @@ class RankBuilder {
     const OpGraph& g = shared_.block().graph();
     return g.tensor(g.input).bytes();
   }
-  std::uint32_t tag(int boundary, bool forward, int micro_batch) const {
-    return static_cast<std::uint32_t>((boundary * 2 + (forward ? 0 : 1)) * plan_.micro_batches +
-                                      micro_batch);
+  // Of micro-batch 0; the others' follow.
+  std::uint32_t tag(int boundary, bool forward) const {
+    return static_cast<std::uint32_t>((boundary * 2 + (forward ? 0 : 1)) * plan_.micro_batches);
   }
   // The pipeline rank of a stage.
   int owner(int stage) const {
     return place_of(*plan_.schedule, plan_.pipeline, plan_.chunks, stage).rank;
   }
-  int peer(int stage) const { return at_stage_[static_cast<std::size_t>(owner(stage))]; }
   bool remote(int stage) const {
     return stage >= 0 && stage < plan_.stages() && owner(stage) != place_.pipeline;
   }
@@ -104,29 +105,55 @@ class RankBuilder {
     return c.units.empty() ? 0 : units_[c.units.back()].position;
   }
 
+  // Writes an action, as a pass for any micro-batch. An action that was written already is called
+  // again, where nothing else decides what it writes.
   void act(const Action& a) {
-    writer_.at(a.micro_batch, chunks_[static_cast<std::size_t>(a.chunk)].stage);
+    Chunk& c = chunks_[static_cast<std::size_t>(a.chunk)];
+    const Turn turn = next_turn(c, a.kind);
+    const bool repeats = data_->repeats() && !turn.first && !turn.last;
+    const std::pair key{a.kind, a.chunk};
+    if (const auto known = written_.find(key); repeats && known != written_.end()) {
+      writer_.call_pass(known->second, a.micro_batch);
+      return;
+    }
+    const std::uint32_t pass = writer_.begin_pass(a.micro_batch);
+    writer_.at(0, c.stage);
     switch (a.kind) {
       case ActionKind::kForward:
-        return forward(chunks_[static_cast<std::size_t>(a.chunk)], a.micro_batch);
+        forward(c);
+        break;
       case ActionKind::kBackward:
-        return backward(chunks_[static_cast<std::size_t>(a.chunk)], a.micro_batch,
-                        BackwardPart::kAll);
+        backward(c, BackwardPart::kAll, turn);
+        break;
       case ActionKind::kBackwardInputs:
-        return backward(chunks_[static_cast<std::size_t>(a.chunk)], a.micro_batch,
-                        BackwardPart::kInputs);
+        backward(c, BackwardPart::kInputs, turn);
+        break;
       case ActionKind::kBackwardWeights:
-        return backward(chunks_[static_cast<std::size_t>(a.chunk)], a.micro_batch,
-                        BackwardPart::kWeights);
+        backward(c, BackwardPart::kWeights, turn);
+        break;
     }
+    if (repeats) written_.emplace(key, pass);
   }
 
-  void forward(Chunk& c, int micro_batch) {
+  // Whether an action is the first or the last of its chunk that runs its part of backward.
+  struct Turn {
+    bool first = false, last = false;
+  };
+  Turn next_turn(Chunk& c, ActionKind kind) const {
+    if (kind == ActionKind::kForward) return {};
+    const bool weights = kind != ActionKind::kBackwardInputs;
+    const int done = weights ? c.weights : c.inputs;
+    if (weights) ++c.weights;
+    if (kind != ActionKind::kBackwardWeights) ++c.inputs;
+    return {done == 0, done + 1 == plan_.micro_batches};
+  }
+
+  void forward(const Chunk& c) {
     const int before = c.stage - 1, after = c.stage + 1;
     if (remote(before)) {
       writer_.allocate(MemoryScope::kFrame, first_position(c) - 1, 0, message_bytes(),
                        MemoryCategory::kActivations);
-      writer_.receive(peer(before), tag(before, true, micro_batch), message_bytes());
+      writer_.receive(owner(before), tag(before, true), message_bytes());
     }
     for (std::size_t i : c.units) {
       data_->before_forward(writer_, units_[i]);
@@ -139,29 +166,22 @@ class RankBuilder {
                         MemoryCategory::kActivations);
     if (remote(after)) {
       writer_.order(StreamKind::kCompute, StreamKind::kSendNext);
-      writer_.send(peer(after), tag(c.stage, true, micro_batch), message_bytes(),
-                   StreamKind::kSendNext);
+      writer_.send(owner(after), tag(c.stage, true), message_bytes(), StreamKind::kSendNext);
     }
   }
 
-  void backward(Chunk& c, int micro_batch, BackwardPart part) {
+  void backward(const Chunk& c, BackwardPart part, const Turn& turn) {
     const int before = c.stage - 1, after = c.stage + 1;
     const bool inputs = part != BackwardPart::kWeights;
-    // The first and last micro-batch of which this chunk runs the part.
-    const bool weights = part != BackwardPart::kInputs;
-    const int done = weights ? c.weights : c.inputs;
-    const bool first = done == 0, last = done + 1 == plan_.micro_batches;
-    if (weights) ++c.weights;
-    if (inputs) ++c.inputs;
     if (inputs && remote(after)) {
       writer_.allocate(MemoryScope::kFrame, last_position(c) + 1, 1, message_bytes(),
                        MemoryCategory::kTemporary);
-      writer_.receive(peer(after), tag(c.stage, false, micro_batch), message_bytes());
+      writer_.receive(owner(after), tag(c.stage, false), message_bytes());
     }
     for (auto i = c.units.rbegin(); i != c.units.rend(); ++i) {
       const Unit& u = units_[*i];
       if (inputs) data_->before_backward(writer_, u);
-      data_->backward(writer_, u, part, first, last);
+      data_->backward(writer_, u, part, turn.first, turn.last);
     }
     if (!inputs) return;
     if (remote(after))  // the output was kept to be sent
@@ -169,8 +189,7 @@ class RankBuilder {
                       MemoryCategory::kActivations);
     if (remote(before)) {
       writer_.order(StreamKind::kCompute, StreamKind::kSendPrevious);
-      writer_.send(peer(before), tag(before, false, micro_batch), message_bytes(),
-                   StreamKind::kSendPrevious);
+      writer_.send(owner(before), tag(before, false), message_bytes(), StreamKind::kSendPrevious);
       writer_.release(MemoryScope::kFrame, first_position(c), 1, message_bytes(),
                       MemoryCategory::kTemporary);
     }
@@ -228,7 +247,6 @@ class RankBuilder {
     const int first = owner(0), last = owner(plan_.stages() - 1);
     const bool here = place_.pipeline == first || place_.pipeline == last;
     if (!model_.tied || first == last || !here) return;
-    rank_.groups[static_cast<int>(GroupKind::kEmbedding)] = {peer(0), peer(plan_.stages() - 1)};
     reduce(GroupKind::kEmbedding, Bytes(embedding * element), "embedding gradients");
   }
 
@@ -251,7 +269,6 @@ class RankBuilder {
   Program& program_;
   RankProgram& rank_;
   const RankMap::Place& place_;
-  const std::vector<int>& at_stage_;
   const ResolvedPlan& plan_;
   const Model& model_;
   const Runtime& runtime_;
@@ -260,6 +277,7 @@ class RankBuilder {
   StepWriter writer_;
   std::vector<Unit> units_;
   std::vector<Chunk> chunks_;
+  std::map<std::pair<ActionKind, int>, std::uint32_t> written_;  // passes that repeat
   std::unique_ptr<DataParallel> data_;
 };
 
@@ -310,9 +328,9 @@ SharedSegments::SharedSegments(Program& program, const ModelGraphs& graphs,
 }
 
 void build_rank(Program& program, RankProgram& rank, const RankMap::Place& place,
-                const std::vector<int>& at_stage, const ResolvedPlan& plan, const Model& model,
-                const Runtime& runtime, const SharedSegments& shared, bool folded) {
-  RankBuilder(program, rank, place, at_stage, plan, model, runtime, shared, folded).build();
+                const ResolvedPlan& plan, const Model& model, const Runtime& runtime,
+                const SharedSegments& shared, bool folded) {
+  RankBuilder(program, rank, place, plan, model, runtime, shared, folded).build();
 }
 
 }  // namespace rehearse

@@ -26,11 +26,10 @@ class SharedSegments {
 };
 
 // Writes the steps of one rank: the schedule's actions with messages between stages, data
-// parallelism's hooks around every graph, and the optimizer. `at_stage`: the simulated rank of each
-// pipeline rank that this one exchanges messages with. `folded`: it stands for all data-parallel
-// ranks.
+// parallelism's hooks around every graph, and the optimizer. `folded`: it stands for all
+// data-parallel ranks.
 void build_rank(Program& program, RankProgram& rank, const RankMap::Place& place,
-                const std::vector<int>& at_stage, const ResolvedPlan& plan, const Model& model,
-                const Runtime& runtime, const SharedSegments& shared, bool folded);
+                const ResolvedPlan& plan, const Model& model, const Runtime& runtime,
+                const SharedSegments& shared, bool folded);
 
 }  // namespace rehearse

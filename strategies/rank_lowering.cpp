@@ -17,62 +17,48 @@ std::string lane_name(std::size_t lane, std::size_t tensor, std::size_t context)
 
 }  // namespace
 
-LoweringState::LoweringState(const Program& p, const Cluster& c, const LowerOptions& o, Prices& pr)
-    : program(p), cluster(c), options(o), prices(pr) {
-  notes.steps = o.steps;
-  for (const std::string& n : p.names) intern(n);
-  for (const RankProgram& r : p.ranks)
-    notes.devices.push_back({r.rank, r.pipeline_rank, r.represents});
-  if (!o.merge) notes.memory.resize(p.ranks.size());
-  builder.set_interference(1 / c.gpu.compute_slowdown, 1 / c.gpu.communication_slowdown);
-}
-
-std::uint32_t LoweringState::intern(const std::string& name) {
-  const auto [it, added] = names_.try_emplace(name, static_cast<std::uint32_t>(notes.names.size()));
-  if (name.empty()) return it->second = 0;
-  if (added) notes.names.push_back(name);
-  return it->second;
-}
-
-TaskId LoweringState::add(StreamId stream, std::int64_t duration, const TaskInfo& info) {
-  const TaskId t = builder.add_task(stream, SimTime(duration));
-  notes.tasks.push_back(info);
-  return t;
-}
-
-std::int32_t LoweringState::share_of(const std::vector<SegmentId>& segments) {
-  const auto [it, added] =
-      shares_.try_emplace(segments, static_cast<std::int32_t>(notes.shares.size()));
-  if (!added) return it->second;
-  std::map<Activity, std::int64_t> parts;
-  std::map<std::int32_t, SegmentShare::CollectiveUse> uses;
-  for (SegmentId id : segments) {
-    const SegmentShare& s = prices.segment(id).share;
-    for (const auto& [activity, ps] : s.parts_ps) parts[activity] += ps;
-    for (const auto& u : s.collectives) {
-      auto& sum = uses[u.collective];
-      sum.collective = u.collective;
-      sum.count += u.count;
-      sum.ps += u.ps;
-      sum.hidden_ps += u.hidden_ps;
-    }
+template <class Sink>
+LoweringState<Sink>::LoweringState(const Program& p, const Cluster& c, const LowerOptions& o,
+                                   Prices& pr)
+    : program(p),
+      cluster(c),
+      options(o),
+      prices(pr),
+      sink(p, c, o),
+      messages(p.ranks.size()),
+      meetings_(p.ranks.size() * kGroupKinds) {
+  if constexpr (Sink::kAnnotates) {
+    names = {sink.intern("issue"),
+             sink.intern("synchronize"),
+             sink.intern("nccl send"),
+             sink.intern("nccl receive"),
+             {}};
+    for (std::size_t i = 0; i < kCollectiveOps; ++i)
+      names.collective[i] =
+          sink.intern("nccl " + std::string(to_string(static_cast<CollectiveOp>(i))));
   }
-  SegmentShare out;
-  out.parts_ps.assign(parts.begin(), parts.end());
-  for (const auto& [c, u] : uses) out.collectives.push_back(u);
-  notes.shares.push_back(std::move(out));
-  return it->second;
 }
 
-Lowered LoweringState::finish() {
-  notes.collectives = prices.collectives();
-  return {std::move(builder).freeze(), std::move(notes)};
+template <class Sink>
+typename LoweringState<Sink>::Meeting& LoweringState<Sink>::meeting(std::size_t kind,
+                                                                    std::int32_t first_member,
+                                                                    std::uint32_t number) {
+  auto& both = meetings_[kind * program.ranks.size() + static_cast<std::size_t>(first_member)];
+  Meeting& m = both[number % 2];
+  if (m.number == number) return m;
+  m.number = number;
+  m.arrived = 0;
+  Sink::clear(m.arrivals);
+  m.done = Sink::kNone;
+  return m;
 }
 
-RankLowering::RankLowering(LoweringState& state, std::uint32_t index)
+template <class Sink>
+RankLowering<Sink>::RankLowering(LoweringState<Sink>& state, std::uint32_t index)
     : state_(state), index_(index), rank_(state.program.ranks[index]) {
   events_.resize(static_cast<std::size_t>(rank_.events));
-  state_.notes.compute_stream.push_back(stream(lane(StreamKind::kCompute)));
+  const StreamId compute = stream(lane(StreamKind::kCompute));
+  if constexpr (Sink::kAnnotates) state_.sink.notes.compute_stream.push_back(compute);
   if (state_.options.merge) return;
   const std::pair<MemoryCategory, Bytes> residents[] = {
       {MemoryCategory::kParameters, rank_.parameters},
@@ -83,132 +69,158 @@ RankLowering::RankLowering(LoweringState& state, std::uint32_t index)
     if (bytes.value > 0) allocations_.push_back({0, category, bytes.value});
 }
 
-StreamId RankLowering::stream(std::size_t l) {
+template <class Sink>
+StreamId RankLowering<Sink>::stream(std::size_t l) {
   LaneState& s = lanes_[l];
   if (s.stream != kNoStream) return s.stream;
   const StreamClass cls = l == lane(StreamKind::kCompute) ? StreamClass::kForeground
                           : l == kHostLane || l == lane(StreamKind::kCopy)
                               ? StreamClass::kIndependent
                               : StreamClass::kBackground;
-  s.stream = state_.builder.add_stream(index_, cls);
-  state_.notes.streams.push_back({index_, lane_name(l, kTensorLane, kContextLane)});
-  return s.stream;
+  return s.stream =
+             state_.sink.add_stream(index_, cls, lane_name(l, kTensorLane, kContextLane).c_str());
 }
 
-TaskInfo RankLowering::info(Activity activity, std::uint32_t name, std::uint32_t label) const {
+template <class Sink>
+TaskInfo RankLowering<Sink>::info(Activity activity, std::uint32_t name,
+                                  std::uint32_t label) const {
   TaskInfo i;
   i.name = name;
   i.label = label;
   i.activity = activity;
   i.step = static_cast<std::uint8_t>(step_);
   i.device = index_;
-  if (at_ < rank_.steps.size()) {
-    i.micro_batch = rank_.steps[at_].micro_batch;
-    i.chunk = rank_.steps[at_].chunk;
+  const auto& calls = rank_.steps.calls();
+  if (call_ < calls.size()) {
+    const StepList::Pass& pass = rank_.steps.pass(calls[call_].pass);
+    if (at_ < pass.size()) {
+      i.micro_batch = pass[at_].micro_batch + micro_batch_;
+      i.chunk = pass[at_].chunk;
+    }
   }
   return i;
 }
 
-TaskId RankLowering::place(std::size_t l, std::int64_t duration, const TaskInfo& i, TaskId after) {
+template <class Sink>
+template <class Info>
+typename Sink::Task RankLowering<Sink>::place(std::size_t l, std::int64_t duration,
+                                              const Info& make, Task after) {
   const StreamId s = stream(l);
-  const TaskId t = state_.add(s, duration, i);
   LaneState& ls = lanes_[l];
-  for (TaskId w : ls.waits) state_.edge(w, t);
-  ls.waits.clear();
-  state_.edge(after, t);
+  const Task t = state_.sink.add(s, duration, index_, step_, ls.waits, after, make);
+  Sink::clear(ls.waits);
   ls.last = t;
-  if (!state_.options.merge && l != kHostLane) {
-    for (MemoryEvent& e : allocations_) {
-      e.task = t;
-      state_.notes.memory[index_].push_back(e);
+  if constexpr (Sink::kAnnotates) {
+    if (!state_.options.merge && l != kHostLane) {
+      for (MemoryEvent& e : allocations_) {
+        e.task = t;
+        state_.sink.notes.memory[index_].push_back(e);
+      }
+      allocations_.clear();
+      newest_ = t;
     }
-    allocations_.clear();
-    newest_ = t;
   }
   return t;
 }
 
-RankLowering::Event RankLowering::mark(std::size_t l) {
-  Event e{lanes_[l].waits};
-  if (lanes_[l].last != kNoTask) e.tasks.push_back(lanes_[l].last);
+template <class Sink>
+template <class Info>
+typename Sink::Task RankLowering<Sink>::delay(std::int64_t duration, const Info& make,
+                                              const Ready& ready, Task after) {
+  return state_.sink.add(kNoStream, duration, index_, step_, ready, after, make);
+}
+
+template <class Sink>
+typename Sink::Ready RankLowering<Sink>::mark(std::size_t l) const {
+  Ready e = lanes_[l].waits;
+  Sink::include(e, lanes_[l].last);
   return e;
 }
 
-void RankLowering::wait_for(std::size_t l, const Event& e) {
-  auto& waits = lanes_[l].waits;
-  for (TaskId t : e.tasks)
-    if (t != lanes_[l].last && std::find(waits.begin(), waits.end(), t) == waits.end())
-      waits.push_back(t);
-}
-
-TaskId RankLowering::issue(std::int64_t host, std::int64_t lag) {
-  const TaskId before = host_last_;
-  if (host > 0)
-    host_last_ = place(kHostLane, host, info(Activity::kHost, state_.intern("issue"), 0));
+template <class Sink>
+typename Sink::Task RankLowering<Sink>::issue(std::int64_t host, std::int64_t lag) {
+  const auto issuing = [&] { return info(Activity::kHost, state_.names.issue, 0); };
+  const Task before = host_last_;
+  if (host > 0) host_last_ = place(kHostLane, host, issuing);
   if (lag == 0) return before;
-  const TaskId delay = state_.add(kNoStream, lag, info(Activity::kHost, state_.intern("issue"), 0));
-  state_.edge(before, delay);
-  return delay;
+  return delay(lag, issuing, {}, before);
 }
 
 // The segments gathered so far become one task.
-void RankLowering::flush() {
-  if (run_.empty()) return;
-  const TaskId after = issue(gathered_.host, gathered_.lag());
-  if (gathered_.duration > 0) {
-    const Segment& first = state_.program.segments[run_.front()];
-    TaskInfo i = info(first.instrs.empty() ? Activity::kForward : first.instrs.front().activity,
-                      state_.intern(first.name), 0);
-    i.micro_batch = run_micro_batch_;
-    i.chunk = run_chunk_;
-    i.share = state_.share_of(run_);
-    place(lane(StreamKind::kCompute), gathered_.duration, i, after);
-  }
+template <class Sink>
+void RankLowering<Sink>::flush() {
+  if (run_begin_ == nullptr) return;
+  const Task after = issue(gathered_.host, gathered_.lag());
+  if (gathered_.duration > 0)
+    place(
+        lane(StreamKind::kCompute), gathered_.duration,
+        [&] {
+          const Segment& first = state_.program.segments[run_.front()];
+          TaskInfo i =
+              info(first.instrs.empty() ? Activity::kForward : first.instrs.front().activity, 0, 0);
+          i.micro_batch = run_begin_->micro_batch + run_micro_batch_;
+          i.chunk = run_begin_->chunk;
+          if constexpr (Sink::kAnnotates) {
+            i.name = state_.sink.intern(first.name);
+            i.share = state_.sink.share_of(run_, state_.prices);
+          }
+          return i;
+        },
+        after);
   run_.clear();
+  run_begin_ = nullptr;
   gathered_ = {};
 }
 
-void RankLowering::remember(const MemoryChange& c) {
-  if (c.bytes.value == 0) return;
-  const MemoryEvent e{newest_ == kNoTask ? 0 : newest_, c.category,
-                      c.allocate ? c.bytes.value : -c.bytes.value};
-  if (c.allocate || newest_ == kNoTask || !allocations_.empty())
-    allocations_.push_back(e);
-  else
-    state_.notes.memory[index_].push_back(e);
+template <class Sink>
+void RankLowering<Sink>::remember(const MemoryChange& c) {
+  if constexpr (Sink::kAnnotates) {
+    if (c.bytes.value == 0) return;
+    const MemoryEvent e{newest_ == kNoTask ? 0 : newest_, c.category,
+                        c.allocate ? c.bytes.value : -c.bytes.value};
+    if (c.allocate || newest_ == kNoTask || !allocations_.empty())
+      allocations_.push_back(e);
+    else
+      state_.sink.notes.memory[index_].push_back(e);
+  }
 }
 
-std::int64_t RankLowering::host_of(const Step& step) const {
+template <class Sink>
+std::int64_t RankLowering<Sink>::host_of(const Step& step) const {
+  if (step.host.value == 0) return 0;
   return to_sim_time(step.host / state_.cluster.host.speed).ps;
 }
 
-bool RankLowering::run_segment(const Step& step, const RunSegment& run) {
-  const bool together = rank_.groups[static_cast<int>(GroupKind::kTensor)].size() > 1 ||
-                        rank_.groups[static_cast<int>(GroupKind::kContext)].size() > 1;
+template <class Sink>
+bool RankLowering<Sink>::run_segment(const Step& step, const RunSegment& run) {
+  const bool together =
+      members(GroupKind::kTensor).size() > 1 || members(GroupKind::kContext).size() > 1;
   // Where compute and communication slow each other, a segment with both has no fixed duration.
   const Gpu& gpu = state_.cluster.gpu;
+  const PricedSegment& priced = state_.prices.segment(run.segment);
   const bool slows = (gpu.compute_slowdown > 1 || gpu.communication_slowdown > 1) &&
-                     !state_.prices.segment(run.segment).share.collectives.empty();
+                     !priced.share.collectives.empty();
   if (!state_.options.merge || together || slows) return run_instr(step, run);
-  const Run extra{0, host_of(step), 0};
-  if (run_.empty()) {
-    run_micro_batch_ = step.micro_batch;
-    run_chunk_ = step.chunk;
+  if (run_begin_ == nullptr) {
+    run_begin_ = &step;
+    run_micro_batch_ = micro_batch_;
   }
-  gathered_ = gathered_.then(extra).then(state_.prices.segment(run.segment).run);
-  run_.push_back(run.segment);
+  if (step.host.value > 0) gathered_ = gathered_.then({0, host_of(step), 0});
+  gathered_ = gathered_.then(priced.run);
+  if constexpr (Sink::kAnnotates) run_.push_back(run.segment);
   return true;
 }
 
 // Instruction by instruction: for traces, and where ranks that meet inside segments are apart.
-bool RankLowering::run_instr(const Step& step, const RunSegment& run) {
+template <class Sink>
+bool RankLowering<Sink>::run_instr(const Step& step, const RunSegment& run) {
   flush();
   const Segment& segment = state_.program.segments[run.segment];
   const PricedSegment& priced = state_.prices.segment(run.segment);
   const auto note_memory = [&](std::size_t end) {
+    if (!Sink::kAnnotates || state_.options.merge) return;
     for (; memory_ < end; ++memory_)
-      if (const auto* c = std::get_if<MemoryChange>(&segment.instrs[memory_].what))
-        if (!state_.options.merge) remember(*c);
+      if (const auto* c = std::get_if<MemoryChange>(&segment.instrs[memory_].what)) remember(*c);
   };
   std::int64_t extra = instr_ == 0 ? host_of(step) : 0;
   for (; instr_ < priced.instrs.size(); ++instr_) {
@@ -217,9 +229,8 @@ bool RankLowering::run_instr(const Step& step, const RunSegment& run) {
     note_memory(p.instr);
     if (const auto* c = std::get_if<CollectiveWork>(&instr.what)) {
       if (!run_inside(*c, p, instr, extra)) return false;
-      const std::size_t l = lane_of(c->group);
-      lanes_[lane(StreamKind::kCompute)].waits.clear();
-      wait_for(lane(StreamKind::kCompute), mark(l));
+      Sink::clear(lanes_[lane(StreamKind::kCompute)].waits);
+      wait_for(lane(StreamKind::kCompute), mark(lane_of(c->group)));
     } else if (const auto* o = std::get_if<Overlap>(&instr.what)) {
       if (!run_inside(o->communication, p, instr, extra)) return false;
       place_kernel(o->kernel, p.kernel, instr, issue(p.kernel_host));
@@ -236,170 +247,240 @@ bool RankLowering::run_instr(const Step& step, const RunSegment& run) {
 }
 
 // A communication of a segment, after everything on the compute stream.
-bool RankLowering::run_inside(const CollectiveWork& work, const PricedInstr& p, const Instr& instr,
-                              std::int64_t extra) {
+template <class Sink>
+bool RankLowering<Sink>::run_inside(const CollectiveWork& work, const PricedInstr& p,
+                                    const Instr& instr, std::int64_t extra) {
   const std::size_t l = lane_of(work.group);
   if (!arrived_) {
-    wait_for(lane(StreamKind::kCompute), {{issue(p.host + extra)}});
+    wait_for_task(lane(StreamKind::kCompute), issue(p.host + extra));
     wait_for(l, mark(lane(StreamKind::kCompute)));
   }
-  TaskInfo i = info(Activity::kCollective, state_.intern("nccl " + std::string(to_string(work.op))),
-                    state_.intern(state_.program.names[instr.label]));
-  i.collective = p.collective;
-  return run_collective(l, work, i, static_cast<int>(work.group));
+  return run_collective(l, work, [&] {
+    TaskInfo i = info(Activity::kCollective, 0, 0);
+    if constexpr (Sink::kAnnotates) {
+      i.name = state_.names.collective[static_cast<std::size_t>(work.op)];
+      i.label = state_.sink.name_of(instr.label);
+    }
+    i.collective = p.collective;
+    return i;
+  });
 }
 
-void RankLowering::place_kernel(const Kernel& k, std::int64_t duration, const Instr& instr,
-                                TaskId after) {
-  place(lane(StreamKind::kCompute), duration,
-        info(instr.activity, state_.intern(state_.program.names[k.name]),
-             state_.intern(state_.program.names[instr.label])),
-        after);
+template <class Sink>
+void RankLowering<Sink>::place_kernel(const Kernel& k, std::int64_t duration, const Instr& instr,
+                                      Task after) {
+  place(
+      lane(StreamKind::kCompute), duration,
+      [&] {
+        TaskInfo i = info(instr.activity, 0, 0);
+        if constexpr (Sink::kAnnotates) {
+          i.name = state_.sink.name_of(k.name);
+          i.label = state_.sink.name_of(instr.label);
+        }
+        return i;
+      },
+      after);
 }
 
-bool RankLowering::run_collective(std::size_t l, const CollectiveWork& work, const TaskInfo& i,
-                                  int kind) {
-  const auto& members = rank_.groups[static_cast<std::size_t>(kind)];
-  const auto [collective, time] = state_.prices.collective(work);
-  if (members.size() <= 1) {
-    place(l, time, i);
+template <class Sink>
+template <class Info>
+bool RankLowering<Sink>::run_collective(std::size_t l, const CollectiveWork& work,
+                                        const Info& make) {
+  const auto kind = static_cast<std::size_t>(work.group);
+  const auto& group = members(work.group);
+  const std::int64_t time = state_.prices.collective(work).second;
+  if (group.size() <= 1) {
+    place(l, time, make);
     return true;
   }
-  auto& meeting =
-      state_.meetings[{kind, members.front(), met_[static_cast<std::size_t>(kind)], step_}];
+  auto& meeting = state_.meeting(kind, group.front(), met_[kind] + 1);
   if (!arrived_) {
     arrived_ = true;
-    TaskInfo join = i;
-    join.activity = Activity::kJoin;
-    join.collective = -1;
-    meeting.arrivals.push_back(place(l, 0, join));
-    if (meeting.arrivals.size() == members.size()) {
-      const TaskId all = state_.add(kNoStream, 0, join);
-      for (TaskId a : meeting.arrivals) state_.edge(a, all);
-      meeting.done.push_back(all);
-    }
+    const auto joining = [&] {
+      TaskInfo join = make();
+      join.activity = Activity::kJoin;
+      join.collective = -1;
+      return join;
+    };
+    Sink::include(meeting.arrivals, place(l, 0, joining));
+    if (++meeting.arrived == group.size())
+      meeting.done =
+          state_.sink.add(kNoStream, 0, kNobody, step_, meeting.arrivals, kNone, joining);
   }
-  if (meeting.done.empty()) return false;
-  place(l, time, i, meeting.done.front());
-  ++met_[static_cast<std::size_t>(kind)];
+  if (meeting.arrived < group.size()) return false;
+  place(l, time, make, meeting.done);
+  ++met_[kind];
   arrived_ = false;
   return true;
 }
 
-void RankLowering::run_kernel(const RunKernel& k) {
-  const std::int64_t host = host_of(rank_.steps[at_]);
-  const TaskId after = issue(host);
-  place(lane(k.stream), state_.prices.kernel(k.kernel.work),
-        info(k.activity, state_.intern(state_.program.names[k.kernel.name]), k.label), after);
+template <class Sink>
+bool RankLowering<Sink>::run_collective(const Step& step, const RunCollective& c) {
+  flush();
+  if (!arrived_) wait_for_task(lane(c.stream), issue(host_of(step)));
+  return run_collective(lane(c.stream), c.work, [&] {
+    TaskInfo i = info(Activity::kCollective,
+                      state_.names.collective[static_cast<std::size_t>(c.work.op)], 0);
+    if constexpr (Sink::kAnnotates) i.label = state_.sink.name_of(c.label);
+    i.collective = state_.prices.collective(c.work).first;
+    return i;
+  });
 }
 
-void RankLowering::send(const Send& s) {
-  const RankProgram& to = state_.program.ranks[static_cast<std::size_t>(s.peer)];
-  const Seconds latency = point_to_point_time(state_.cluster, rank_.rank, to.rank, Bytes(0));
-  const Seconds whole = point_to_point_time(state_.cluster, rank_.rank, to.rank, s.bytes);
-  const std::int64_t occupied = to_sim_time(max(Seconds(0), whole - latency)).ps;
-  const TaskId after = issue(host_of(rank_.steps[at_]));
-  TaskInfo i = info(Activity::kSend, state_.intern("nccl send"), 0);
-  i.flow = ++state_.flows;
-  i.collective =
-      state_.prices.collective({CollectiveOp::kSendRecv, GroupKind::kPipeline, s.bytes}).first;
-  const TaskId t = place(lane(s.stream), occupied, i, after);
-  state_.messages[{static_cast<std::int32_t>(index_), s.peer, s.tag, step_}] = {t, i.flow};
+template <class Sink>
+void RankLowering<Sink>::run_kernel(const Step& step, const RunKernel& k) {
+  flush();
+  const Task after = issue(host_of(step));
+  place(
+      lane(k.stream), state_.prices.kernel(k.kernel.work),
+      [&] {
+        TaskInfo i = info(k.activity, 0, k.label);
+        if constexpr (Sink::kAnnotates) i.name = state_.sink.name_of(k.kernel.name);
+        return i;
+      },
+      after);
 }
 
-bool RankLowering::receive(const Receive& r) {
-  const auto it = state_.messages.find({r.peer, static_cast<std::int32_t>(index_), r.tag, step_});
-  if (it == state_.messages.end()) return false;
-  const auto [transfer, flow] = it->second;
-  state_.messages.erase(it);
-  const RankProgram& from = state_.program.ranks[static_cast<std::size_t>(r.peer)];
-  const Seconds latency = point_to_point_time(state_.cluster, from.rank, rank_.rank, Bytes(0));
-  const TaskId after = issue(host_of(rank_.steps[at_]));
-  TaskInfo i = info(Activity::kReceive, state_.intern("nccl receive"), 0);
-  i.flow = flow;
-  i.collective =
-      state_.prices.collective({CollectiveOp::kSendRecv, GroupKind::kPipeline, r.bytes}).first;
+template <class Sink>
+const typename RankLowering<Sink>::Route& RankLowering<Sink>::route(std::int32_t other, Bytes bytes,
+                                                                    bool outward) {
+  const std::int32_t key = outward ? other : -1 - other;
+  for (const Route& known : routes_)
+    if (known.peer == key && known.bytes == bytes) return known;
+  int from = rank_.rank, to = state_.program.ranks[static_cast<std::size_t>(other)].rank;
+  if (!outward) std::swap(from, to);
+  const Seconds latency = point_to_point_time(state_.cluster, from, to, Bytes(0));
+  const Seconds whole = point_to_point_time(state_.cluster, from, to, bytes);
+  routes_.push_back(
+      {key, bytes, to_sim_time(max(Seconds(0), whole - latency)).ps, to_sim_time(latency).ps});
+  return routes_.back();
+}
+
+template <class Sink>
+void RankLowering<Sink>::send(const Step& step, const Send& s) {
+  flush();
+  const std::int32_t to = peer(s.peer);
+  const std::int64_t occupied = route(to, s.bytes, true).occupied;
+  const Task after = issue(host_of(step));
+  const std::uint32_t flow = ++state_.flows;
+  const Task t = place(
+      lane(s.stream), occupied,
+      [&] {
+        TaskInfo i = info(Activity::kSend, state_.names.send, 0);
+        i.flow = flow;
+        i.collective =
+            state_.prices.collective({CollectiveOp::kSendRecv, GroupKind::kPipeline, s.bytes})
+                .first;
+        return i;
+      },
+      after);
+  state_.messages[static_cast<std::size_t>(to)].push_back(
+      {static_cast<std::int32_t>(index_), tag(s.tag), step_, flow, t});
+}
+
+template <class Sink>
+bool RankLowering<Sink>::receive(const Step& step, const Receive& r) {
+  flush();
+  const std::int32_t from = peer(r.peer);
+  auto& inbox = state_.messages[index_];
+  const auto it = std::find_if(inbox.begin(), inbox.end(), [&](const auto& m) {
+    return m.from == from && m.tag == tag(r.tag) && m.step == step_;
+  });
+  if (it == inbox.end()) return false;
+  const auto message = *it;
+  inbox.erase(it);
+  const Task after = issue(host_of(step));
+  Ready transfer{};
+  Sink::include(transfer, message.transfer);
   // A latency is a delay, not a rate: it is on no stream, so messages do not queue for it.
-  const TaskId arrival = state_.add(kNoStream, to_sim_time(latency).ps, i);
-  state_.edge(transfer, arrival);
-  state_.edge(after, arrival);
-  wait_for(lane(StreamKind::kCompute), {{arrival}});
+  const Task arrival = delay(
+      route(from, r.bytes, false).latency,
+      [&] {
+        TaskInfo i = info(Activity::kReceive, state_.names.receive, 0);
+        i.flow = message.flow;
+        i.collective =
+            state_.prices.collective({CollectiveOp::kSendRecv, GroupKind::kPipeline, r.bytes})
+                .first;
+        return i;
+      },
+      transfer, after);
+  wait_for_task(lane(StreamKind::kCompute), arrival);
   return true;
 }
 
-bool RankLowering::execute(const Step& step) {
-  struct Visitor {
-    RankLowering& r;
-    const Step& step;
-    bool operator()(const RunSegment& s) const { return r.run_segment(step, s); }
-    bool operator()(const RunKernel& k) const {
-      r.flush();
-      r.run_kernel(k);
-      return true;
-    }
-    bool operator()(const RunCollective& c) const {
-      r.flush();
-      if (!r.arrived_) {
-        const TaskId after = r.issue(r.host_of(step));
-        if (after != kNoTask) r.wait_for(r.lane(c.stream), {{after}});
-      }
-      TaskInfo i = r.info(Activity::kCollective,
-                          r.state_.intern("nccl " + std::string(to_string(c.work.op))),
-                          r.state_.intern(r.state_.program.names[c.label]));
-      i.collective = r.state_.prices.collective(c.work).first;
-      return r.run_collective(r.lane(c.stream), c.work, i, static_cast<int>(c.work.group));
-    }
-    bool operator()(const Send& s) const {
-      r.flush();
-      r.send(s);
-      return true;
-    }
-    bool operator()(const Receive& s) const {
-      r.flush();
-      return r.receive(s);
-    }
-    bool operator()(const Record& e) const {
-      if (e.stream == StreamKind::kCompute) r.flush();
-      r.events_[static_cast<std::size_t>(e.event)] = r.mark(r.lane(e.stream));
-      return true;
-    }
-    bool operator()(const Wait& e) const {
-      if (e.stream == StreamKind::kCompute) r.flush();
-      r.wait_for(r.lane(e.stream), r.events_[static_cast<std::size_t>(e.event)]);
-      return true;
-    }
-    bool operator()(const HostWait& e) const {
-      r.flush();
-      r.wait_for(kHostLane, r.events_[static_cast<std::size_t>(e.event)]);
-      r.host_last_ =
-          r.place(kHostLane, 0, r.info(Activity::kHost, r.state_.intern("synchronize"), 0));
-      return true;
-    }
-    bool operator()(const Memory& m) const {
-      if (!r.state_.options.merge) r.remember(m.change);
-      return true;
-    }
-  };
+template <class Sink>
+struct RankLowering<Sink>::Visitor {
+  RankLowering& r;
+  const Step& step;
+  bool operator()(const RunSegment& s) const { return r.run_segment(step, s); }
+  bool operator()(const RunKernel& k) const {
+    r.run_kernel(step, k);
+    return true;
+  }
+  bool operator()(const RunCollective& c) const { return r.run_collective(step, c); }
+  bool operator()(const Send& s) const {
+    r.send(step, s);
+    return true;
+  }
+  bool operator()(const Receive& s) const { return r.receive(step, s); }
+  bool operator()(const Record& e) const {
+    if (e.stream == StreamKind::kCompute) r.flush();
+    r.events_[static_cast<std::size_t>(e.event)] = r.mark(r.lane(e.stream));
+    return true;
+  }
+  bool operator()(const Wait& e) const {
+    if (e.stream == StreamKind::kCompute) r.flush();
+    r.wait_for(r.lane(e.stream), r.events_[static_cast<std::size_t>(e.event)]);
+    return true;
+  }
+  bool operator()(const HostWait& e) const {
+    r.flush();
+    r.wait_for(kHostLane, r.events_[static_cast<std::size_t>(e.event)]);
+    r.host_last_ = r.place(
+        kHostLane, 0, [this] { return r.info(Activity::kHost, r.state_.names.synchronize, 0); });
+    return true;
+  }
+  bool operator()(const Memory& m) const {
+    if (!r.state_.options.merge) r.remember(m.change);
+    return true;
+  }
+};
+
+template <class Sink>
+bool RankLowering<Sink>::execute(const Step& step) {
   return std::visit(Visitor{*this, step}, step.work);
 }
 
-bool RankLowering::advance() {
+template <class Sink>
+bool RankLowering<Sink>::advance() {
   bool moved = false;
+  const auto& calls = rank_.steps.calls();
   while (!finished()) {
-    if (at_ == rank_.steps.size()) {
+    if (call_ == calls.size()) {
       flush();
-      at_ = 0;
+      call_ = 0;
       ++step_;
       moved = true;
       continue;
     }
-    const std::size_t instr = instr_;
-    const bool arrived = arrived_;
-    if (!execute(rank_.steps[at_])) return moved || instr_ != instr || arrived_ != arrived;
-    ++at_;
-    moved = true;
+    const StepList::Call& call = calls[call_];
+    const StepList::Pass& pass = rank_.steps.pass(call.pass);
+    micro_batch_ = call.micro_batch;
+    for (; at_ < pass.size(); ++at_) {
+      const std::size_t instr = instr_;
+      const bool arrived = arrived_;
+      if (!execute(pass[at_])) return moved || instr_ != instr || arrived_ != arrived;
+      moved = true;
+    }
+    at_ = 0;
+    ++call_;
   }
   return moved;
 }
+
+template class LoweringState<GraphSink>;
+template class LoweringState<ClockSink>;
+template class RankLowering<GraphSink>;
+template class RankLowering<ClockSink>;
 
 }  // namespace rehearse

@@ -1,77 +1,89 @@
 #pragma once
 
 #include <array>
-#include <map>
-#include <optional>
-#include <tuple>
+#include <cstdint>
 #include <vector>
 
-#include "strategies/lower.hpp"
-#include "strategies/priced_segment.hpp"
+#include "strategies/lowering_sinks.hpp"
 
 namespace rehearse {
 
 inline constexpr TaskId kNoTask = static_cast<TaskId>(-1);
 
-class RankLowering;
-
-// What the ranks of one lowering share: the graph, its notes, and where they meet.
+// What the ranks of one walk share: the sink, the prices, and where they meet.
+template <class Sink>
 class LoweringState {
  public:
-  LoweringState(const Program& program, const Cluster& cluster, const LowerOptions& options,
-                Prices& prices);
+  using Task = typename Sink::Task;
+  using Ready = typename Sink::Ready;
 
-  TaskId add(StreamId stream, std::int64_t duration, const TaskInfo& info);
-  void edge(TaskId from, TaskId to) {
-    if (from != kNoTask) builder.add_edge(from, to);
-  }
-  std::int32_t share_of(const std::vector<SegmentId>& segments);
-  std::uint32_t intern(const std::string& name);
-  Lowered finish();
+  LoweringState(const Program& p, const Cluster& c, const LowerOptions& o, Prices& pr);
 
   const Program& program;
   const Cluster& cluster;
   const LowerOptions& options;
   Prices& prices;
-  TaskGraphBuilder builder;
-  Annotations notes;
+  Sink sink;
 
-  // A collective that waits for its members: (kind, first member, count of that kind, step).
+  // A collective of a group whose ranks are apart: all arrive before any goes on, so two of a group
+  // are open at most, one that some have still to leave and the next.
   struct Meeting {
-    std::vector<TaskId> arrivals;
-    std::vector<TaskId> done;  // by member, once all have arrived
+    std::uint32_t number = 0;  // of the group's meetings; from 1
+    std::size_t arrived = 0;
+    Ready arrivals{};
+    Task done = Sink::kNone;
   };
-  std::map<std::tuple<int, std::int32_t, std::uint32_t, int>, Meeting> meetings;
-  // Messages under way: (from, to, tag, step) -> transfer task and its flow number.
-  std::map<std::tuple<std::int32_t, std::int32_t, std::uint32_t, int>,
-           std::pair<TaskId, std::uint32_t>>
-      messages;
+  Meeting& meeting(std::size_t kind, std::int32_t first_member, std::uint32_t number);
+
+  // Messages under way to each rank.
+  struct Message {
+    std::int32_t from = 0;
+    std::uint32_t tag = 0;
+    int step = 0;
+    std::uint32_t flow = 0;
+    Task transfer = Sink::kNone;
+  };
+  std::vector<std::vector<Message>> messages;
   std::uint32_t flows = 0;
 
+  // Of Annotations::names.
+  struct Names {
+    std::uint32_t issue = 0, synchronize = 0, send = 0, receive = 0;
+    std::array<std::uint32_t, kCollectiveOps> collective{};
+  };
+  Names names;
+
  private:
-  std::map<std::vector<SegmentId>, std::int32_t> shares_;
-  std::map<std::string, std::uint32_t> names_;
+  std::vector<std::array<Meeting, 2>> meetings_;  // by kind and first member
 };
 
 // One rank's walk through its steps.
+template <class Sink>
 class RankLowering {
  public:
-  RankLowering(LoweringState& state, std::uint32_t index);
+  RankLowering(LoweringState<Sink>& state, std::uint32_t index);
   // Goes on until it is done or waits for another rank. True when it got anywhere.
   bool advance();
   bool finished() const { return step_ == state_.options.steps; }
 
  private:
+  using Task = typename Sink::Task;
+  using Ready = typename Sink::Ready;
+  static constexpr Task kNone = Sink::kNone;
+
   // Streams of a rank: StreamKind's, and those of the collectives of segments and the host.
   enum Lane : std::size_t { kTensorLane = kStreamKinds, kContextLane, kHostLane, kLanes };
   struct LaneState {
     StreamId stream = kNoStream;
-    TaskId last = kNoTask;
-    std::vector<TaskId> waits;  // for the next task
+    Task last = kNone;
+    Ready waits{};  // for the next task
   };
-  struct Event {
-    std::vector<TaskId> tasks;
+  struct Route {  // to or from a peer
+    std::int32_t peer = 0;
+    Bytes bytes{0};
+    std::int64_t occupied = 0, latency = 0;
   };
+  struct Visitor;
 
   bool execute(const Step& step);
   // What issuing a step costs this cluster's host, in picoseconds.
@@ -80,45 +92,70 @@ class RankLowering {
   bool run_instr(const Step& step, const RunSegment& run);
   bool run_inside(const CollectiveWork& work, const PricedInstr& p, const Instr& instr,
                   std::int64_t extra);
-  void place_kernel(const Kernel& k, std::int64_t duration, const Instr& instr, TaskId after);
-  bool run_collective(std::size_t lane, const CollectiveWork& work, const TaskInfo& info, int kind);
-  void run_kernel(const RunKernel& k);
-  void send(const Send& s);
-  bool receive(const Receive& r);
+  void place_kernel(const Kernel& k, std::int64_t duration, const Instr& instr, Task after);
+  template <class Info>
+  bool run_collective(std::size_t lane, const CollectiveWork& work, const Info& info);
+  bool run_collective(const Step& step, const RunCollective& c);
+  void run_kernel(const Step& step, const RunKernel& k);
+  void send(const Step& step, const Send& s);
+  bool receive(const Step& step, const Receive& r);
   void flush();
   void remember(const MemoryChange& change);
 
-  std::size_t lane(StreamKind s) const { return static_cast<std::size_t>(s); }
+  static constexpr std::size_t lane(StreamKind s) { return static_cast<std::size_t>(s); }
   // Of a group whose ranks meet inside segments.
   static std::size_t lane_of(GroupKind g) {
     return g == GroupKind::kContext ? kContextLane : kTensorLane;
   }
+  const std::vector<std::int32_t>& members(GroupKind g) const {
+    return rank_.groups[static_cast<std::size_t>(g)];
+  }
+  std::int32_t peer(std::int32_t pipeline_rank) const {
+    return members(GroupKind::kPipeline)[static_cast<std::size_t>(pipeline_rank)];
+  }
+  const Route& route(std::int32_t peer, Bytes bytes, bool outward);
+  std::uint32_t tag(std::uint32_t of_pass) const {
+    return of_pass + static_cast<std::uint32_t>(micro_batch_);
+  }
   StreamId stream(std::size_t lane);
   // A task on a lane after everything it waits for.
-  TaskId place(std::size_t lane, std::int64_t duration, const TaskInfo& info,
-               TaskId after = kNoTask);
-  Event mark(std::size_t lane);
-  void wait_for(std::size_t lane, const Event& e);
-  // Host time, then what was issued may start after the returned task (kNoTask: at once).
-  TaskId issue(std::int64_t host, std::int64_t lag_from_begin);
-  TaskId issue(std::int64_t host) { return issue(host, host + state_.prices.launch_latency()); }
+  template <class Info>
+  Task place(std::size_t lane, std::int64_t duration, const Info& info, Task after = kNone);
+  template <class Info>
+  Task delay(std::int64_t duration, const Info& info, const Ready& ready, Task after);
+  Ready mark(std::size_t lane) const;
+  void wait_for(std::size_t l, const Ready& e) {
+    Sink::include(lanes_[l].waits, e, lanes_[l].last);
+  }
+  void wait_for_task(std::size_t l, Task t) {
+    Ready one{};
+    Sink::include(one, t);
+    wait_for(l, one);
+  }
+  // Host time, then what was issued may start after the returned task (kNone: at once).
+  Task issue(std::int64_t host, std::int64_t lag_from_begin);
+  Task issue(std::int64_t host) { return issue(host, host + state_.prices.launch_latency()); }
   TaskInfo info(Activity activity, std::uint32_t name, std::uint32_t label) const;
 
-  LoweringState& state_;
+  LoweringState<Sink>& state_;
   std::uint32_t index_;
   const RankProgram& rank_;
   int step_ = 0;
-  std::size_t at_ = 0;      // next of rank_.steps
-  std::size_t instr_ = 0;   // next of the segment's priced instructions
-  std::size_t memory_ = 0;  // next of its instructions whose memory has been noted
-  bool arrived_ = false;    // at the meeting of the current step
+  std::size_t call_ = 0;          // next of the rank's calls
+  std::size_t at_ = 0;            // next step of its pass
+  std::int32_t micro_batch_ = 0;  // of the call
+  std::size_t instr_ = 0;         // next of the segment's priced instructions
+  std::size_t memory_ = 0;        // next of its instructions whose memory has been noted
+  bool arrived_ = false;          // at the meeting of the current step
   std::array<LaneState, kLanes> lanes_;
-  std::vector<Event> events_;
+  std::vector<Ready> events_;
   std::array<std::uint32_t, kGroupKinds> met_{};
-  TaskId host_last_ = kNoTask;
+  Task host_last_ = kNone;
   std::vector<SegmentId> run_;  // segments gathered into the next task
   Run gathered_;
-  std::int32_t run_micro_batch_ = -1, run_chunk_ = -1;
+  const Step* run_begin_ = nullptr;  // the step of the first of them
+  std::int32_t run_micro_batch_ = 0;
+  std::vector<Route> routes_;
   std::vector<MemoryEvent> allocations_;  // drawn at the next task
   TaskId newest_ = kNoTask;
 };

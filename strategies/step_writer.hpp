@@ -13,7 +13,14 @@ namespace rehearse {
 class StepWriter {
  public:
   StepWriter(Program& program, RankProgram& rank, const Runtime& runtime)
-      : program_(program), rank_(rank), runtime_(runtime) {}
+      : program_(program), rank_(rank), runtime_(runtime) {
+    rank_.steps = StepList(program.positions);
+  }
+
+  // Begins a pass of StepList: what is written now is written for micro-batch 0.
+  std::uint32_t begin_pass(int micro_batch) { return rank_.steps.begin_pass(micro_batch); }
+  // The pass again.
+  void call_pass(std::uint32_t pass, int micro_batch) { rank_.steps.call(pass, micro_batch); }
 
   // Where later steps belong, for reports.
   void at(int micro_batch, int chunk) {

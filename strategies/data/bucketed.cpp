@@ -17,10 +17,11 @@ namespace {
 class Bucketed final : public DataParallel {
  public:
   explicit Bucketed(const DataContext& c) : c_(c) {
-    if (c_.plan.plan.zero_stage == 1 && c_.runtime.whole_parameter_shards) assign_owners();
+    if (shares_whole_parameters(c_.plan, c_.runtime)) assign_owners();
     make_buckets();
   }
 
+  bool repeats() const override { return true; }
   void begin_step(StepWriter& w) override {
     std::fill(missing_.begin(), missing_.end(), -1);
     if (c_.runtime.persistent_gradients) zero_gradients(w, c_);

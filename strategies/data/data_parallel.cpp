@@ -67,6 +67,10 @@ void zero_gradients(StepWriter& w, const DataContext& c) {
 
 std::span<const DataStrategy> data_strategies() { return kStrategies; }
 
+bool shares_whole_parameters(const ResolvedPlan& plan, const Runtime& runtime) {
+  return plan.plan.zero_stage == 1 && runtime.whole_parameter_shards;
+}
+
 std::unique_ptr<DataParallel> make_data_parallel(const DataContext& c) {
   const Plan& p = c.plan.plan;
   if (c.plan.replicas() > 1 && p.zero_stage >= 2) return make_fully_sharded(c);

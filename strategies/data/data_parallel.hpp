@@ -34,6 +34,9 @@ enum class BackwardPart : std::uint8_t { kAll, kInputs, kWeights };
 class DataParallel {
  public:
   virtual ~DataParallel() = default;
+  // Whether forwards, and backwards of micro-batches that are neither first nor last, are written
+  // the same way each time, whatever came before: then they are written once.
+  virtual bool repeats() const { return false; }
   virtual void begin_step(StepWriter&) {}
   virtual void before_forward(StepWriter&, const Unit&) {}
   virtual void after_forward(StepWriter&, const Unit&) {}
@@ -82,6 +85,8 @@ struct DataStrategy {
   std::unique_ptr<DataParallel> (*make)(const DataContext&);
 };
 std::span<const DataStrategy> data_strategies();
+// Whether ranks own whole parameters, and so one may own more than another (ZeRO 1 of PyTorch).
+bool shares_whole_parameters(const ResolvedPlan& plan, const Runtime& runtime);
 // The strategy that a plan asks for.
 std::unique_ptr<DataParallel> make_data_parallel(const DataContext& c);
 

@@ -9,6 +9,7 @@ class Replicated final : public DataParallel {
  public:
   explicit Replicated(const DataContext& c) : c_(c) {}
 
+  bool repeats() const override { return true; }
   void begin_step(StepWriter& w) override {
     if (c_.runtime.persistent_gradients) zero_gradients(w, c_);
   }

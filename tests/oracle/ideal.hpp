@@ -107,8 +107,9 @@ class Retimed {
       for (Instr& i : segment.instrs)
         if (auto* k = std::get_if<Kernel>(&i.what)) k->work = MemoryWork{};
     for (RankProgram& rank : program.ranks)
-      for (Step& s : rank.steps)
+      rank.steps.for_each_stored([](Step& s) {
         if (auto* k = std::get_if<RunKernel>(&s.work)) k->kernel.work = MemoryWork{};
+      });
   }
 
   std::set<SegmentId> first_pieces() const {

@@ -64,7 +64,8 @@ TEST_CASE("bucket_size sets the buckets") {
 TEST_CASE("DDP reduces in the last micro-batch alone, while backward goes on") {
   const Built b = build(replicas("", kWide, 3));
   int backward_left = 0, reductions = 0;
-  for (auto step = b.rank().steps.rbegin(); step != b.rank().steps.rend(); ++step) {
+  const std::vector<Step> steps = b.rank().steps.all();
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
     if (std::holds_alternative<RunCollective>(step->work)) {
       CHECK(step->micro_batch == 2);
       if (reductions++ > 0) CHECK(backward_left > 0);

@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <numeric>
+
 #include "sim/engine/replay.hpp"
 #include "strategies/lower.hpp"
 #include "strategies/priced_segment.hpp"
@@ -33,7 +35,8 @@ TEST_CASE("runs one after the other are the run of both") {
     }
 }
 
-// A program of ranks that one writes by hand; `peer` of a message is the index of a rank.
+// A program of ranks that one writes by hand; `peer` of a message is the index of a rank:
+// all are of one pipeline.
 Program ranks(std::vector<std::vector<StepWork>> steps) {
   Program p;
   p.positions = 1;
@@ -42,6 +45,9 @@ Program ranks(std::vector<std::vector<StepWork>> steps) {
     r.rank = static_cast<int>(i);
     r.pipeline_rank = static_cast<int>(i);
     r.groups.assign(kGroupKinds, {static_cast<std::int32_t>(i)});
+    auto& pipeline = r.groups[static_cast<std::size_t>(GroupKind::kPipeline)];
+    pipeline.resize(steps.size());
+    std::iota(pipeline.begin(), pipeline.end(), 0);
     r.events = 8;
     for (StepWork& work : steps[i]) {
       Step s;

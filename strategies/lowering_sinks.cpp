@@ -1,0 +1,83 @@
+#include "strategies/lowering_sinks.hpp"
+
+#include <stdexcept>
+
+namespace rehearse {
+
+GraphSink::GraphSink(const Program& program, const Cluster& cluster, const LowerOptions& options) {
+  notes.steps = options.steps;
+  names_.emplace("", 0);
+  for (const std::string& n : program.names) names_of_program_.push_back(intern(n));
+  for (const RankProgram& r : program.ranks)
+    notes.devices.push_back({r.rank, r.pipeline_rank, r.represents});
+  if (!options.merge) notes.memory.resize(program.ranks.size());
+  builder_.set_interference(1 / cluster.gpu.compute_slowdown,
+                            1 / cluster.gpu.communication_slowdown);
+}
+
+StreamId GraphSink::add_stream(std::uint32_t device, StreamClass cls, const char* name) {
+  notes.streams.push_back({device, name});
+  return builder_.add_stream(device, cls);
+}
+
+std::uint32_t GraphSink::intern(const std::string& name) {
+  const auto [it, added] = names_.try_emplace(name, static_cast<std::uint32_t>(notes.names.size()));
+  if (added) notes.names.push_back(name);
+  return it->second;
+}
+
+std::int32_t GraphSink::share_of(const std::vector<SegmentId>& segments, const Prices& prices) {
+  const auto [it, added] =
+      shares_.try_emplace(segments, static_cast<std::int32_t>(notes.shares.size()));
+  if (!added) return it->second;
+  std::map<Activity, std::int64_t> parts;
+  std::map<std::int32_t, SegmentShare::CollectiveUse> uses;
+  for (SegmentId id : segments) {
+    const SegmentShare& s = prices.segment(id).share;
+    for (const auto& [activity, ps] : s.parts_ps) parts[activity] += ps;
+    for (const auto& u : s.collectives) {
+      auto& sum = uses[u.collective];
+      sum.collective = u.collective;
+      sum.count += u.count;
+      sum.ps += u.ps;
+      sum.hidden_ps += u.hidden_ps;
+    }
+  }
+  SegmentShare out;
+  out.parts_ps.assign(parts.begin(), parts.end());
+  for (const auto& [c, u] : uses) out.collectives.push_back(u);
+  notes.shares.push_back(std::move(out));
+  return it->second;
+}
+
+Lowered GraphSink::finish(const Prices& prices) && {
+  notes.collectives = prices.collectives();
+  return {std::move(builder_).freeze(), std::move(notes)};
+}
+
+ClockSink::ClockSink(const Program& program, const Cluster& cluster, const LowerOptions& options)
+    : program_(program) {
+  if (cluster.gpu.compute_slowdown > 1 || cluster.gpu.communication_slowdown > 1)
+    throw std::logic_error("a clock alone cannot tell how tasks slow each other");
+  ends_.assign(static_cast<std::size_t>(options.steps),
+               std::vector<std::int64_t>(program.ranks.size(), 0));
+}
+
+// As step_window() finds the step of the slowest rank.
+StepTimes ClockSink::finish() const {
+  const auto& ends = ends_.back();
+  std::size_t slowest = 0;
+  for (std::size_t d = 1; d < ends.size(); ++d) {
+    const bool lower_rank = program_.ranks[d].rank < program_.ranks[slowest].rank;
+    if (ends[d] > ends[slowest] || (ends[d] == ends[slowest] && lower_rank)) slowest = d;
+  }
+  StepTimes out;
+  out.device = static_cast<std::uint32_t>(slowest);
+  out.end = SimTime(ends[slowest]);
+  if (ends_.size() > 1)
+    out.begin = SimTime(std::min(ends_[ends_.size() - 2][slowest], ends[slowest]));
+  out.tasks = tasks_;
+  return out;
+}
+
+}  // namespace rehearse
