@@ -201,6 +201,16 @@ Mark Scenario::mark_of(const std::string& dotted) const {
   return mark;
 }
 
+std::vector<std::pair<std::string, Value>> plan_variants(
+    const Value& root, const std::vector<std::string>& overrides) {
+  Diagnostics diagnostics;
+  std::vector<std::pair<std::string, Value>> out;
+  for (Variant& v : overridden_variants(root, overrides, diagnostics))
+    out.emplace_back(std::move(v.plan_name), std::move(v.tree));
+  diagnostics.throw_if_any();
+  return out;
+}
+
 std::vector<Scenario> read_scenarios(const Value& root, const std::string& name,
                                      const std::vector<std::string>& overrides,
                                      const Resolver& resolver) {

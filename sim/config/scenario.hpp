@@ -90,6 +90,10 @@ using Resolver = std::function<Value(const std::string& kind, const Value& field
 std::vector<Scenario> read_scenarios(const Value& root, const std::string& name,
                                      const std::vector<std::string>& overrides = {},
                                      const Resolver& resolver = resolve);
+// The trees that read_scenarios() reads: of every plan (by its name, which is empty without
+// `plans:`) the whole scenario with the plan and the overrides laid over it.
+std::vector<std::pair<std::string, Value>> plan_variants(const Value& root,
+                                                         const std::vector<std::string>& overrides);
 // Sets a dotted key of a scenario tree, as --set does: where `model`, `cluster`, `runtime` or
 // `cluster.gpu` is a name, setting a key below it overrides that key of what is named.
 void set_override(Value& root, const std::string& dotted, Value v);

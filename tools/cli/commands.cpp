@@ -5,6 +5,7 @@ namespace rehearse {
 // Each in its own file, tools/cli/<name>.cpp.
 void setup_run(CLI::App& sub, std::function<int()>& action);
 void setup_compare(CLI::App& sub, std::function<int()>& action);
+void setup_sweep(CLI::App& sub, std::function<int()>& action);
 void setup_price(CLI::App& sub, std::function<int()>& action);
 void setup_validate(CLI::App& sub, std::function<int()>& action);
 void setup_list(CLI::App& sub, std::function<int()>& action);
@@ -14,6 +15,8 @@ namespace {
 constexpr Command kCommands[] = {
     {"run", "simulates training under one plan and prints the report", setup_run},
     {"compare", "shows plans side by side, best first, with what fits", setup_compare},
+    {"sweep", "simulates every combination of a sweep file; resumes where it was stopped",
+     setup_sweep},
     {"price", "prices one kernel or collective on its own", setup_price},
     {"validate", "shows predicted beside measured for files of measured runs", setup_validate},
     {"list", "lists what there is: models, gpus, clusters, runtimes, ...", setup_list},

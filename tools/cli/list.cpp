@@ -46,6 +46,7 @@ const Kind kKinds[] = {
     {"clusters", [] { return files_of("clusters"); }},
     {"runtimes", [] { return files_of("runtimes"); }},
     {"scenarios", [] { return files_of("scenarios"); }},
+    {"sweeps", [] { return files_of("sweeps"); }},
     {"schedules", [] { return rows_of(schedules()); }},
     {"strategies", [] { return rows_of(data_strategies()); }},
     {"context-methods", [] { return rows_of(context_methods()); }},
