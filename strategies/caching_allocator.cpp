@@ -1,5 +1,7 @@
 #include "strategies/caching_allocator.hpp"
 
+#include <algorithm>
+
 namespace rehearse {
 namespace {
 
@@ -16,25 +18,40 @@ std::int64_t segment_size(std::int64_t size) {
 
 }  // namespace
 
+CachingAllocator::Handle CachingAllocator::Pool::take(std::int64_t size) {
+  const auto it = std::lower_bound(free_.begin(), free_.end(), std::pair{size, Handle{0}});
+  if (it == free_.end()) return 0;
+  const Handle h = it->second;
+  free_.erase(it);
+  return h;
+}
+
+void CachingAllocator::Pool::insert(std::int64_t size, Handle h) {
+  const std::pair block{size, h};
+  free_.insert(std::lower_bound(free_.begin(), free_.end(), block), block);
+}
+
+void CachingAllocator::Pool::erase(std::int64_t size, Handle h) {
+  free_.erase(std::lower_bound(free_.begin(), free_.end(), std::pair{size, h}));
+}
+
+CachingAllocator::Handle CachingAllocator::new_block(const Block& b) {
+  if (unused_.empty()) {
+    blocks_.push_back(b);
+    return blocks_.size() - 1;
+  }
+  const Handle h = unused_.back();
+  unused_.pop_back();
+  blocks_[h] = b;
+  return h;
+}
+
 CachingAllocator::Handle CachingAllocator::find_or_reserve(std::int64_t size) {
   const bool small = size <= kMiB;
-  Pool& free = pool(small);
-  const auto it = free.lower_bound({size, 0});
-  if (it != free.end()) {
-    const Handle h = it->second;
-    free.erase(it);
-    return h;
-  }
-  Handle h = blocks_.size();
-  if (unused_.empty()) {
-    blocks_.emplace_back();
-  } else {
-    h = unused_.back();
-    unused_.pop_back();
-  }
-  blocks_[h] = {segment_size(size), true, small, 0, 0};
-  reserved_ += blocks_[h].size;
-  return h;
+  if (const Handle h = pool(small).take(size)) return h;
+  const std::int64_t whole = segment_size(size);
+  reserved_ += whole;
+  return new_block({whole, true, small, 0, 0});
 }
 
 CachingAllocator::Handle CachingAllocator::allocate(Bytes bytes) {
@@ -43,18 +60,11 @@ CachingAllocator::Handle CachingAllocator::allocate(Bytes bytes) {
   const std::int64_t left = blocks_[h].size - size;
   const bool small = blocks_[h].small;
   if (small ? left >= kRound : left > kMiB) {
-    Handle rest = blocks_.size();
-    if (unused_.empty()) {
-      blocks_.emplace_back();
-    } else {
-      rest = unused_.back();
-      unused_.pop_back();
-    }
-    blocks_[rest] = {left, true, small, h, blocks_[h].next};
+    const Handle rest = new_block({left, true, small, h, blocks_[h].next});
     if (blocks_[rest].next) blocks_[blocks_[rest].next].previous = rest;
     blocks_[h].next = rest;
     blocks_[h].size = size;
-    pool(small).insert({left, rest});
+    pool(small).insert(left, rest);
   }
   blocks_[h].free = false;
   allocated_ += blocks_[h].size;
@@ -74,15 +84,15 @@ void CachingAllocator::release(Handle h) {
   };
   Handle at = h;
   if (const Handle n = blocks_[at].next; n && blocks_[n].free) {
-    pool(b.small).erase({blocks_[n].size, n});
+    pool(b.small).erase(blocks_[n].size, n);
     join(at, n);
   }
   if (const Handle p = blocks_[at].previous; p && blocks_[p].free) {
-    pool(blocks_[at].small).erase({blocks_[p].size, p});
+    pool(blocks_[at].small).erase(blocks_[p].size, p);
     join(p, at);
     at = p;
   }
-  pool(blocks_[at].small).insert({blocks_[at].size, at});
+  pool(blocks_[at].small).insert(blocks_[at].size, at);
 }
 
 }  // namespace rehearse

@@ -1,9 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <set>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "sim/base/quantity.hpp"
@@ -32,10 +30,21 @@ class CachingAllocator {
     bool small = false;
     Handle previous = 0, next = 0;  // neighbours in the segment, 0: none
   };
-  using Pool = std::set<std::pair<std::int64_t, Handle>>;
+  // Free blocks by size, then handle. There are few: a sorted vector beats a tree.
+  class Pool {
+   public:
+    // Takes out the smallest of at least `size`; 0 when there is none.
+    Handle take(std::int64_t size);
+    void insert(std::int64_t size, Handle h);
+    void erase(std::int64_t size, Handle h);
+
+   private:
+    std::vector<std::pair<std::int64_t, Handle>> free_;
+  };
 
   Pool& pool(bool small) { return small ? small_ : large_; }
   Handle find_or_reserve(std::int64_t size);
+  Handle new_block(const Block& b);
 
   std::vector<Block> blocks_{1};  // by handle; 0 is none
   std::vector<Handle> unused_;

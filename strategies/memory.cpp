@@ -1,7 +1,7 @@
 #include "strategies/memory.hpp"
 
-#include <algorithm>
 #include <unordered_map>
+#include <vector>
 
 #include "strategies/caching_allocator.hpp"
 
@@ -41,91 +41,119 @@ Effect effect_of(const Segment& segment) {
   return e;
 }
 
+// What a pass does, relative to the sums before it.
+Effect effect_of(const StepList::Pass& pass, const std::vector<Effect>& segments) {
+  Effect e;
+  for (const Step& step : pass) {
+    if (const auto* run = std::get_if<RunSegment>(&step.work)) {
+      const Effect& s = segments[run->segment];
+      if (total(e.net) + s.peak > e.peak) {
+        e.peak = total(e.net) + s.peak;
+        for (std::size_t i = 0; i < e.net.size(); ++i) e.at_peak[i] = e.net[i] + s.at_peak[i];
+      }
+      for (std::size_t i = 0; i < e.net.size(); ++i) e.net[i] += s.net[i];
+    } else if (const auto* m = std::get_if<Memory>(&step.work)) {
+      apply(e.net, m->change);
+      if (total(e.net) > e.peak) {
+        e.peak = total(e.net);
+        e.at_peak = e.net;
+      }
+    }
+  }
+  return e;
+}
+
 // Every allocation and free in the order of the program, through the caching allocator.
 class Reserved {
  public:
-  explicit Reserved(const Program& program) : positions_(program.positions) {}
-
-  void resident(Bytes bytes) {
-    if (bytes.value > 0) allocator_.allocate(bytes);
-  }
-  void change(const MemoryChange& c, std::int32_t frame) {
-    if (c.bytes.value == 0) return;
-    const std::uint64_t key = key_of(c, frame);
-    if (c.allocate) {
-      held_[key] = allocator_.allocate(c.bytes);
-    } else if (const auto it = held_.find(key); it != held_.end()) {
-      allocator_.release(it->second);
-      held_.erase(it);
+  Reserved(const Program& program, const RankProgram& rank)
+      : program_(program), rank_(rank), passes_(rank.steps.passes()) {
+    for (std::uint32_t p = 0; p < passes_.size(); ++p) {
+      for (const Step& step : rank.steps.pass(p)) {
+        if (const auto* run = std::get_if<RunSegment>(&step.work)) {
+          for (const Instr& i : program.segments[run->segment].instrs)
+            if (const auto* c = std::get_if<MemoryChange>(&i.what)) add(p, *c, run->frame);
+        } else if (const auto* m = std::get_if<Memory>(&step.work)) {
+          add(p, m->change, m->frame);
+        }
+      }
     }
   }
-  Bytes reserved() const { return allocator_.reserved(); }
+
+  Bytes run() {
+    for (const Bytes b :
+         {rank_.parameters, rank_.optimizer_states, rank_.persistent_gradients, rank_.buffers})
+      if (b.value > 0) allocator_.allocate(b);
+    for (const StepList::Call& call : rank_.steps.calls()) {
+      const std::int64_t shift = rank_.steps.frame_shift(call) * kSlots;
+      for (const Change& c : passes_[call.pass]) {
+        const std::int64_t place = c.place + (c.moves ? shift : 0);
+        if (c.allocate) {
+          held_[place] = allocator_.allocate(Bytes(c.bytes));
+        } else if (const auto it = held_.find(place); it != held_.end()) {
+          allocator_.release(it->second);
+          held_.erase(it);
+        }
+      }
+    }
+    return allocator_.reserved();
+  }
 
  private:
-  std::uint64_t key_of(const MemoryChange& c, std::int32_t frame) const {
+  // Of a pass, for micro-batch 0.
+  struct Change {
+    std::int64_t place = 0;  // frame and slot, and whether it outlives frames
+    std::int64_t bytes = 0;
+    bool allocate = false;
+    bool moves = false;  // with the micro-batch
+  };
+  static constexpr std::int64_t kSlots = std::int64_t{1} << 31;
+  static constexpr std::int64_t kOutlives = std::int64_t{1} << 62;
+
+  void add(std::uint32_t pass, const MemoryChange& c, std::int32_t frame) {
+    if (c.bytes.value == 0) return;
     std::int64_t at = frame;
     if (c.scope == MemoryScope::kPrevious) --at;
     if (c.scope == MemoryScope::kNext) ++at;
-    if (c.scope == MemoryScope::kRank) at = frame % positions_;
-    if (c.scope == MemoryScope::kModel) at = positions_;
-    const std::uint64_t rank =
-        c.scope == MemoryScope::kRank || c.scope == MemoryScope::kModel ? 1 : 0;
-    return (rank << 63) | (static_cast<std::uint64_t>(at + 1) << 31) |
-           static_cast<std::uint32_t>(c.slot + 2);
+    if (c.scope == MemoryScope::kRank) at = frame % program_.positions;
+    if (c.scope == MemoryScope::kModel) at = program_.positions;
+    const bool outlives = c.scope == MemoryScope::kRank || c.scope == MemoryScope::kModel;
+    const std::int64_t place = (at + 1) * kSlots + c.slot + 2;
+    passes_[pass].push_back(
+        {outlives ? kOutlives + place : place, c.bytes.value, c.allocate, !outlives});
   }
 
-  std::int32_t positions_;
+  const Program& program_;
+  const RankProgram& rank_;
+  std::vector<std::vector<Change>> passes_;
   CachingAllocator allocator_;
-  std::unordered_map<std::uint64_t, CachingAllocator::Handle> held_;
+  std::unordered_map<std::int64_t, CachingAllocator::Handle> held_;
 };
-
-Bytes reserved_peak(const Program& program, const RankProgram& rank) {
-  Reserved r(program);
-  r.resident(rank.parameters);
-  r.resident(rank.optimizer_states);
-  r.resident(rank.persistent_gradients);
-  r.resident(rank.buffers);
-  for (const Step& step : rank.steps) {
-    if (const auto* run = std::get_if<RunSegment>(&step.work)) {
-      for (const Instr& i : program.segments[run->segment].instrs)
-        if (const auto* c = std::get_if<MemoryChange>(&i.what)) r.change(*c, run->frame);
-    } else if (const auto* m = std::get_if<Memory>(&step.work)) {
-      r.change(m->change, m->frame);
-    }
-  }
-  return r.reserved();
-}
 
 }  // namespace
 
 RankMemory rank_memory(const Program& program, const RankProgram& rank) {
-  std::vector<Effect> effects(program.segments.size());
-  std::vector<bool> known(program.segments.size(), false);
+  std::vector<Effect> segments;
+  for (const Segment& segment : program.segments) segments.push_back(effect_of(segment));
+  std::vector<Effect> passes;
+  for (std::uint32_t p = 0; p < rank.steps.passes(); ++p)
+    passes.push_back(effect_of(rank.steps.pass(p), segments));
   Sums now{};
   now[static_cast<std::size_t>(MemoryCategory::kParameters)] = rank.parameters.value;
   now[static_cast<std::size_t>(MemoryCategory::kGradients)] = rank.persistent_gradients.value;
   now[static_cast<std::size_t>(MemoryCategory::kOptimizerStates)] = rank.optimizer_states.value;
   now[static_cast<std::size_t>(MemoryCategory::kTemporary)] = rank.buffers.value;
   Sums best = now;
-  for (const Step& step : rank.steps) {
-    if (const auto* run = std::get_if<RunSegment>(&step.work)) {
-      if (!known[run->segment]) {
-        effects[run->segment] = effect_of(program.segments[run->segment]);
-        known[run->segment] = true;
-      }
-      const Effect& e = effects[run->segment];
-      if (total(now) + e.peak > total(best))
-        for (std::size_t i = 0; i < best.size(); ++i) best[i] = now[i] + e.at_peak[i];
-      for (std::size_t i = 0; i < now.size(); ++i) now[i] += e.net[i];
-    } else if (const auto* m = std::get_if<Memory>(&step.work)) {
-      apply(now, m->change);
-      if (total(now) > total(best)) best = now;
-    }
+  for (const StepList::Call& call : rank.steps.calls()) {
+    const Effect& e = passes[call.pass];
+    if (total(now) + e.peak > total(best))
+      for (std::size_t i = 0; i < best.size(); ++i) best[i] = now[i] + e.at_peak[i];
+    for (std::size_t i = 0; i < now.size(); ++i) now[i] += e.net[i];
   }
   RankMemory out;
   out.peak = Bytes(total(best));
   for (std::size_t i = 0; i < best.size(); ++i) out.at_peak[i] = Bytes(best[i]);
-  out.reserved = max(out.peak, reserved_peak(program, rank));
+  out.reserved = max(out.peak, Reserved(program, rank).run());
   return out;
 }
 
