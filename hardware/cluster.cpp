@@ -6,6 +6,7 @@
 
 #include "hardware/collectives/algorithm.hpp"
 #include "hardware/collectives/tuning.hpp"
+#include "hardware/deviations.hpp"
 #include "sim/base/suggest.hpp"
 #include "sim/config/catalog.hpp"
 #include "sim/config/reader.hpp"
@@ -174,6 +175,7 @@ Cluster read_cluster(const Value& tree) {
   read_inter_node(reader, cluster);
   read_collectives(reader, cluster);
   read_host(reader, cluster);
+  read_deviations(reader, cluster);
   cluster.price_per_gpu_hour = reader.optional<double>("price_per_gpu_hour", 0);
   if (!(cluster.price_per_gpu_hour >= 0)) {
     reader.error("price_per_gpu_hour", "'price_per_gpu_hour' must not be negative");
@@ -186,6 +188,7 @@ Cluster read_cluster(const Value& tree) {
 Cluster idealised(const Cluster& cluster) {
   Cluster ideal = cluster;
   ideal.gpu = idealised(cluster.gpu);
+  for (Gpu& other : ideal.other_gpus) other = idealised(other);
   ideal.collectives.ideal = true;
   ideal.host.speed = std::numeric_limits<double>::infinity();
   ideal.host.launch_latency = Seconds(0);
@@ -194,8 +197,12 @@ Cluster idealised(const Cluster& cluster) {
 
 CommGroup comm_group(const Cluster& cluster, std::span<const int> members) {
   std::map<int, int> ranks_on_node;
-  for (const int rank : members) ++ranks_on_node[rank / cluster.gpus_per_node];
   CommGroup group;
+  for (const int rank : members) {
+    ++ranks_on_node[rank / cluster.gpus_per_node];
+    if (!cluster.deviations.empty())
+      group.links = slower(group.links, gpu_state(cluster, rank).links);
+  }
   group.ranks = static_cast<int>(members.size());
   group.nodes = std::max(1, static_cast<int>(ranks_on_node.size()));
   for (const auto& [node, ranks] : ranks_on_node) {

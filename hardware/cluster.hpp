@@ -51,11 +51,29 @@ struct Host {
   Seconds launch_latency{0};  // from issue to the kernel's start on an idle GPU
 };
 
-// GPUs, the links between them, and the library that communicates over them. Nodes are alike, and
-// rank r is on node r / gpus_per_node.
+// Of the stated bandwidths, what is left where links are slow or lost.
+struct LinkShare {
+  double intra_node = 1, inter_node = 1;
+  bool operator==(const LinkShare&) const = default;
+};
+LinkShare slower(const LinkShare& a, const LinkShare& b);
+
+// GPUs that are not like the cluster's others, by global rank, both ends included: a slow GPU, a
+// slow or lost link, another type of GPU.
+struct Deviation {
+  int first = 0, last = 0;
+  int gpu_type = 0;  // of Cluster::gpu_of_type
+  double speed = 1;  // of everything that they compute
+  LinkShare links;   // inter_node: of the whole node's NICs
+};
+
+// GPUs, the links between them, and the library that communicates over them. Nodes are alike but
+// for `deviations`, and rank r is on node r / gpus_per_node.
 struct Cluster {
   std::string name;
   Gpu gpu;
+  std::vector<Gpu> other_gpus;        // types that deviations name
+  std::vector<Deviation> deviations;  // each on top of those before it
   int gpus_per_node = 1;
   int nodes = 1;
   Link intra_node;
@@ -70,7 +88,21 @@ struct Cluster {
   Host host;
 
   int gpus() const { return gpus_per_node * nodes; }
+  // Type 0 is `gpu`, the others are other_gpus.
+  const Gpu& gpu_of_type(int type) const {
+    return type == 0 ? gpu : other_gpus[static_cast<std::size_t>(type) - 1];
+  }
 };
+
+// All deviations of one GPU together: the last type that one of them names, the product of all
+// speeds and of all shares.
+struct GpuState {
+  int gpu_type = 0;
+  double speed = 1;
+  LinkShare links;
+  bool operator==(const GpuState&) const = default;
+};
+GpuState gpu_state(const Cluster& cluster, int rank);
 
 // Reads a resolved cluster tree, its GPU included. Throws UserError with all mistakes.
 Cluster read_cluster(const Value& tree);
@@ -86,6 +118,7 @@ struct CommGroup {
   // Groups of the same kind that one node takes part in at the same time, this one included: they
   // share the node's NICs evenly.
   int concurrent_per_node = 1;
+  LinkShare links{};  // of its slowest member
 };
 // The group of `members` (global ranks; rank r is on node r / gpus_per_node). All GPUs of a node
 // are taken to be in groups of the same kind: gpus_per_node / ranks_per_node groups a node.
@@ -105,8 +138,9 @@ struct CollectivePrice {
 // A group of one, or no bytes, costs nothing.
 CollectivePrice price_collective(const Cluster& cluster, CollectiveOp op, Bytes bytes,
                                  const CommGroup& group);
-// One message between two ranks, nothing else on the link.
-Seconds point_to_point_time(const Cluster& cluster, int from_rank, int to_rank, Bytes bytes);
+// One message between two ranks, nothing else on the link. `links`: of the slower end.
+Seconds point_to_point_time(const Cluster& cluster, int from_rank, int to_rank, Bytes bytes,
+                            const LinkShare& links = {});
 
 // Bus bandwidth as nccl-tests defines it: algorithm bandwidth (bytes / time) times 2(n-1)/n for
 // all_reduce, (n-1)/n for all_gather, reduce_scatter and all_to_all, 1 for broadcast and send_recv.

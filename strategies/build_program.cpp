@@ -12,56 +12,11 @@
 namespace rehearse {
 namespace {
 
-struct SimulatedRank {
-  RankMap::Place place;
-  int represents = 1;
-};
-
-int& along(RankMap::Place& p, GroupKind axis) {
-  return axis == GroupKind::kTensor ? p.tensor : axis == GroupKind::kContext ? p.context : p.data;
-}
-
 template <class Visit>
 void for_each_pipeline(const RankMap& map, const Visit& visit) {
   for (int d = 0; d < map.data; ++d)
     for (int c = 0; c < map.context; ++c)
       for (int t = 0; t < map.tensor; ++t) visit(RankMap::Place{d, t, c, 0});
-}
-
-// Ranks along an axis do the same when their messages to the neighbouring stages leave a node at
-// the same places; else each has times of its own.
-bool alike_along(const Cluster& cluster, const RankMap& map, GroupKind axis) {
-  const auto leaves_node = [&](RankMap::Place p, int stage) {
-    p.pipeline = stage;
-    const int from = map.rank_of(p);
-    p.pipeline = (stage + 1) % map.pipeline;
-    return from / cluster.gpus_per_node != map.rank_of(p) / cluster.gpus_per_node;
-  };
-  bool alike = true;
-  for_each_pipeline(map, [&](const RankMap::Place& p) {
-    RankMap::Place first = p;
-    along(first, axis) = 0;
-    for (int stage = 0; stage < map.pipeline && alike; ++stage)
-      alike = leaves_node(p, stage) == leaves_node(first, stage);
-  });
-  return alike;
-}
-
-std::vector<SimulatedRank> simulated_ranks(const ResolvedPlan& plan, const Cluster& cluster,
-                                           const RankMap& map, bool fold) {
-  const auto distinct = [&](GroupKind axis, int size) {
-    return fold && (plan.pipeline == 1 || alike_along(cluster, map, axis)) ? 1 : size;
-  };
-  const int data = distinct(GroupKind::kData, plan.data),
-            tensor = distinct(GroupKind::kTensor, plan.tensor),
-            context = distinct(GroupKind::kContext, plan.context);
-  std::vector<SimulatedRank> out;
-  for (int p = 0; p < plan.pipeline; ++p)
-    for (int d = 0; d < data; ++d)
-      for (int c = 0; c < context; ++c)
-        for (int t = 0; t < tensor; ++t)
-          out.push_back({{d, t, c, p}, plan.ranks() / (plan.pipeline * data * context * tensor)});
-  return out;
 }
 
 // Of the groups of one kind the one on most nodes: the others wait for it in the end.
@@ -142,6 +97,13 @@ void meet(Program& program, const std::vector<SimulatedRank>& simulated, const R
   }
 }
 
+std::size_t index_of(std::vector<Machine>& machines, const Machine& machine) {
+  const auto found = std::find(machines.begin(), machines.end(), machine);
+  const auto index = static_cast<std::size_t>(found - machines.begin());
+  if (found == machines.end()) machines.push_back(machine);
+  return index;
+}
+
 }  // namespace
 
 GraphOptions graph_options(const ResolvedPlan& plan) {
@@ -159,7 +121,7 @@ GraphOptions graph_options(const ResolvedPlan& plan) {
 }
 
 Program build_program(const ResolvedPlan& plan, const Model& model, const Cluster& cluster,
-                      const Runtime& runtime, const BuildOptions& options) {
+                      const Runtime& runtime, const FoldOptions& options) {
   Program program;
   const RankMap map = rank_map(plan);
   program.positions = static_cast<int>(model.layers) + 2;
@@ -175,25 +137,24 @@ Program build_program(const ResolvedPlan& plan, const Model& model, const Cluste
       plan.plan.context_parallel_method, plan.context);
   const SharedSegments shared(program, graphs, plan, runtime);
 
-  const std::vector<SimulatedRank> simulated = simulated_ranks(plan, cluster, map, options.fold);
-  const bool data_folded = std::all_of(simulated.begin(), simulated.end(),
-                                       [](const SimulatedRank& s) { return s.place.data == 0; });
+  const std::vector<SimulatedRank> simulated = simulated_ranks(plan, cluster, map, options);
   // Ranks of one stage do the same, but for those that own parameters of different sizes.
-  const bool alike = data_folded || !shares_whole_parameters(plan, runtime);
-  std::map<std::pair<int, int>, std::size_t> written;  // by stage and replica
+  const bool alike = !shares_whole_parameters(plan, runtime);
+  std::map<std::pair<int, std::vector<int>>, std::size_t> written;  // by stage and replicas
   program.ranks.reserve(simulated.size());
   for (const SimulatedRank& s : simulated) {
-    const int replica = alike ? 0 : s.place.data * plan.context + s.place.context;
-    const auto [same, first] =
-        written.try_emplace({s.place.pipeline, replica}, program.ranks.size());
+    const auto [same, first] = written.try_emplace(
+        {s.place.pipeline, alike ? std::vector<int>{} : s.replicas}, program.ranks.size());
     RankProgram rank;
     if (first)
-      build_rank(program, rank, s.place, plan, model, runtime, shared, data_folded);
+      build_rank(program, rank, s, plan, model, runtime, shared);
     else
       rank = program.ranks[same->second];
     rank.rank = map.rank_of(s.place);
     rank.pipeline_rank = s.place.pipeline;
     rank.represents = s.represents;
+    rank.busy = s.busy;
+    rank.machine = index_of(program.machines, s.machine);
     program.ranks.push_back(std::move(rank));
   }
   meet(program, simulated, plan);

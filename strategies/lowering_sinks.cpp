@@ -9,7 +9,7 @@ GraphSink::GraphSink(const Program& program, const Cluster& cluster, const Lower
   names_.emplace("", 0);
   for (const std::string& n : program.names) names_of_program_.push_back(intern(n));
   for (const RankProgram& r : program.ranks)
-    notes.devices.push_back({r.rank, r.pipeline_rank, r.represents});
+    notes.devices.push_back({r.rank, r.pipeline_rank, r.represents, r.busy});
   if (!options.merge) notes.memory.resize(program.ranks.size());
   builder_.set_interference(1 / cluster.gpu.compute_slowdown,
                             1 / cluster.gpu.communication_slowdown);
@@ -26,14 +26,15 @@ std::uint32_t GraphSink::intern(const std::string& name) {
   return it->second;
 }
 
-std::int32_t GraphSink::share_of(const std::vector<SegmentId>& segments, const Prices& prices) {
+std::int32_t GraphSink::share_of(std::size_t machine, const std::vector<SegmentId>& segments,
+                                 const Prices& prices) {
   const auto [it, added] =
-      shares_.try_emplace(segments, static_cast<std::int32_t>(notes.shares.size()));
+      shares_.try_emplace({machine, segments}, static_cast<std::int32_t>(notes.shares.size()));
   if (!added) return it->second;
   std::map<Activity, std::int64_t> parts;
   std::map<std::int32_t, SegmentShare::CollectiveUse> uses;
   for (SegmentId id : segments) {
-    const SegmentShare& s = prices.segment(id).share;
+    const SegmentShare& s = prices.segment(machine, id).share;
     for (const auto& [activity, ps] : s.parts_ps) parts[activity] += ps;
     for (const auto& u : s.collectives) {
       auto& sum = uses[u.collective];

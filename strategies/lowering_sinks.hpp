@@ -58,15 +58,16 @@ class GraphSink {
   std::uint32_t name_of(std::uint32_t program_name) const {
     return names_of_program_[program_name];
   }
-  // The share of a run of segments.
-  std::int32_t share_of(const std::vector<SegmentId>& segments, const Prices& prices);
+  // The share of a run of segments on a machine of the program.
+  std::int32_t share_of(std::size_t machine, const std::vector<SegmentId>& segments,
+                        const Prices& prices);
   Lowered finish(const Prices& prices) &&;
 
   Annotations notes;
 
  private:
   TaskGraphBuilder builder_;
-  std::map<std::vector<SegmentId>, std::int32_t> shares_;
+  std::map<std::pair<std::size_t, std::vector<SegmentId>>, std::int32_t> shares_;
   std::map<std::string, std::uint32_t> names_;
   std::vector<std::uint32_t> names_of_program_;
 };

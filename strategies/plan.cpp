@@ -34,6 +34,7 @@ class Checker {
     data();
     attention();
     context();
+    gpu_types();
     errors_.throw_if_any();
     return out_;
   }
@@ -224,6 +225,27 @@ class Checker {
     if (precision.sharded_fp32 && p.zero_stage < 2) {
       precision.sharded_fp32 = false;
       precision.autocast = true;
+    }
+  }
+
+  // Ranks that meet in every segment go at the pace of the slowest, which two types of GPU may be
+  // in turn.
+  void gpu_types() {
+    if (cluster_.other_gpus.empty() || out_.ranks() != cluster_.gpus()) return;
+    const RankMap map = rank_map(out_);
+    for (int rank = 0; rank < cluster_.gpus(); ++rank) {
+      RankMap::Place first = map.place_of(rank);
+      first.tensor = first.context = 0;
+      const int type = gpu_state(cluster_, rank).gpu_type;
+      const int expected = gpu_state(cluster_, map.rank_of(first)).gpu_type;
+      if (type == expected) continue;
+      error("cluster",
+            fmt::format("GPU {} is a {} and GPU {} a {}, and both are in one tensor- or "
+                        "context-parallel group",
+                        map.rank_of(first), cluster_.gpu_of_type(expected).name, rank,
+                        cluster_.gpu_of_type(type).name),
+            "types of GPU may differ between pipeline stages and data-parallel ranks");
+      return;
     }
   }
 

@@ -16,23 +16,32 @@ Run Run::then(const Run& next) const {
 Prices::Prices(const Program& program, const Cluster& cluster, Clocks clocks)
     : program_(program), cluster_(cluster), clocks_(clocks) {
   launch_latency_ = to_sim_time(cluster.host.launch_latency).ps;
-  segments_.reserve(program.segments.size());
-  for (const Segment& s : program.segments) segments_.push_back(price(s));
+  segments_.resize(program.machines.size());
+  for (std::size_t m = 0; m < segments_.size(); ++m) {
+    segments_[m].reserve(program.segments.size());
+    for (const Segment& s : program.segments) segments_[m].push_back(price(m, s));
+  }
 }
 
-std::int64_t Prices::kernel(const KernelWork& work) const {
-  return to_sim_time(kernel_time(cluster_.gpu, work, clocks_) + cluster_.gpu.kernel_gap).ps;
+std::int64_t Prices::kernel(std::size_t machine, const KernelWork& work) const {
+  const Machine& m = program_.machines[machine];
+  const Gpu& gpu = cluster_.gpu_of_type(m.gpu_type);
+  return to_sim_time((kernel_time(gpu, work, clocks_) + gpu.kernel_gap) / m.speed).ps;
 }
 
-std::pair<std::int32_t, std::int64_t> Prices::collective(const CollectiveWork& work) {
+std::pair<std::int32_t, std::int64_t> Prices::collective(std::size_t machine,
+                                                         const CollectiveWork& work) {
+  const LinkShare& links = program_.machines[machine].at(work.group);
   for (const Known& k : known_)
-    if (k.op == work.op && k.group == work.group && k.bytes == work.bytes) return {k.index, k.time};
-  const CommGroup& group = program_.groups[static_cast<int>(work.group)];
+    if (k.op == work.op && k.group == work.group && k.bytes == work.bytes && k.links == links)
+      return {k.index, k.time};
+  CommGroup group = program_.groups[static_cast<int>(work.group)];
+  group.links = links;
   const CollectivePrice p = price_collective(cluster_, work.op, work.bytes, group);
   const auto index = static_cast<std::int32_t>(collectives_.size());
   collectives_.push_back({std::string(to_string(work.op)), std::string(to_string(work.group)),
                           p.payload, p.wire_bytes_per_rank});
-  known_.push_back({work.op, work.group, work.bytes, index, to_sim_time(p.time).ps});
+  known_.push_back({work.op, work.group, work.bytes, links, index, to_sim_time(p.time).ps});
   return {index, known_.back().time};
 }
 
@@ -64,7 +73,7 @@ std::pair<std::int64_t, std::int64_t> Prices::side_by_side(std::int64_t kernel,
   return {c + kernel - scaled(c, 1 / slow), c};
 }
 
-PricedSegment Prices::price(const Segment& segment) {
+PricedSegment Prices::price(std::size_t machine, const Segment& segment) {
   PricedSegment out;
   std::int64_t host = 0;
   const double host_speed = cluster_.host.speed;
@@ -76,17 +85,17 @@ PricedSegment Prices::price(const Segment& segment) {
     PricedInstr p{i, 0, host, -1};
     Run run{0, host, 0};
     if (const auto* k = std::get_if<Kernel>(&instr.what)) {
-      p.duration = kernel(k->work);
+      p.duration = kernel(machine, k->work);
       part(instr.activity) += p.duration;
       run.latest = host + launch_latency_ + p.duration;
     } else if (const auto* c = std::get_if<CollectiveWork>(&instr.what)) {
-      std::tie(p.collective, p.duration) = collective(*c);
+      std::tie(p.collective, p.duration) = collective(machine, *c);
       part(Activity::kCollective) += p.duration;
       add_use(out.share, p.collective, p.duration, 0);
       run.latest = host + launch_latency_ + p.duration;
     } else if (const auto* o = std::get_if<Overlap>(&instr.what)) {
-      std::tie(p.collective, p.communication) = collective(o->communication);
-      p.kernel = kernel(o->kernel.work);
+      std::tie(p.collective, p.communication) = collective(machine, o->communication);
+      p.kernel = kernel(machine, o->kernel.work);
       p.kernel_host = to_sim_time(o->kernel_host / host_speed).ps;
       const auto [kernel_end, communication_end] = side_by_side(p.kernel, p.communication);
       p.duration = std::max(communication_end, kernel_end);

@@ -42,15 +42,18 @@ class Prices {
  public:
   Prices(const Program& program, const Cluster& cluster, Clocks clocks);
 
-  const PricedSegment& segment(SegmentId id) const { return segments_[id]; }
-  std::int64_t kernel(const KernelWork& work) const;
+  // `machine`: of Program::machines.
+  const PricedSegment& segment(std::size_t machine, SegmentId id) const {
+    return segments_[machine][id];
+  }
+  std::int64_t kernel(std::size_t machine, const KernelWork& work) const;
   // Index into collectives() and time.
-  std::pair<std::int32_t, std::int64_t> collective(const CollectiveWork& work);
+  std::pair<std::int32_t, std::int64_t> collective(std::size_t machine, const CollectiveWork& work);
   const std::vector<CollectiveInfo>& collectives() const { return collectives_; }
   std::int64_t launch_latency() const { return launch_latency_; }
 
  private:
-  PricedSegment price(const Segment& segment);
+  PricedSegment price(std::size_t machine, const Segment& segment);
   std::pair<std::int64_t, std::int64_t> side_by_side(std::int64_t kernel,
                                                      std::int64_t communication) const;
 
@@ -58,12 +61,13 @@ class Prices {
   const Cluster& cluster_;
   Clocks clocks_;
   std::int64_t launch_latency_ = 0;
-  std::vector<PricedSegment> segments_;
+  std::vector<std::vector<PricedSegment>> segments_;  // by machine
   std::vector<CollectiveInfo> collectives_;
   struct Known {
     CollectiveOp op;
     GroupKind group;
     Bytes bytes;
+    LinkShare links;
     std::int32_t index;
     std::int64_t time;
   };

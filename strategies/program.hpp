@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -30,6 +31,17 @@ namespace rehearse {
 enum class GroupKind : std::uint8_t { kTensor, kContext, kData, kPipeline, kEmbedding };
 inline constexpr int kGroupKinds = 5;
 std::string_view to_string(GroupKind g);  // "tp", "cp", "dp", "pp", "embedding"
+
+// What a rank runs on, where ranks differ (Cluster::deviations).
+struct Machine {
+  int gpu_type = 0;                            // of Cluster::gpu_of_type
+  double speed = 1;                            // of everything that it computes
+  std::array<LinkShare, kGroupKinds> links{};  // of the slowest member of each of its groups
+
+  LinkShare& at(GroupKind g) { return links[static_cast<std::size_t>(g)]; }
+  const LinkShare& at(GroupKind g) const { return links[static_cast<std::size_t>(g)]; }
+  bool operator==(const Machine&) const = default;
+};
 
 struct CollectiveWork {
   CollectiveOp op{};
@@ -226,6 +238,8 @@ struct RankProgram {
   int rank = 0;
   int pipeline_rank = 0;
   int represents = 1;
+  double busy = 1;          // computing time of those that it represents over its own, mean
+  std::size_t machine = 0;  // of Program::machines
   // Simulated ranks it meets in each kind of group: indices of Program::ranks, itself included. One
   // member: all others are folded into it.
   std::vector<std::vector<std::int32_t>> groups;
@@ -240,7 +254,8 @@ struct Program {
   std::vector<std::string> names{""};
   std::vector<Segment> segments;
   std::vector<RankProgram> ranks;
-  CommGroup groups[kGroupKinds];  // sizes and placement of each kind of group
+  std::vector<Machine> machines{{}};  // distinct ones of the ranks
+  CommGroup groups[kGroupKinds];      // sizes and placement of each kind of group
   int positions =
       0;  // graphs of one pass: embedding, blocks, head; frame = micro_batch * positions + position
 

@@ -19,23 +19,22 @@ std::vector<Parameter> parameters_of(const OpGraph& g, const std::string& withou
 
 class RankBuilder {
  public:
-  RankBuilder(Program& program, RankProgram& rank, const RankMap::Place& place,
+  RankBuilder(Program& program, RankProgram& rank, const SimulatedRank& simulated,
               const ResolvedPlan& plan, const Model& model, const Runtime& runtime,
-              const SharedSegments& shared, bool folded)
+              const SharedSegments& shared)
       : program_(program),
         rank_(rank),
-        place_(place),
+        replicas_(simulated.replicas),
+        place_(simulated.place),
         plan_(plan),
         model_(model),
         runtime_(runtime),
         shared_(shared),
-        folded_(folded),
         writer_(program, rank, runtime) {}
 
   void build() {
     make_units();
-    const int replica = place_.data * plan_.context + place_.context;
-    data_ = make_data_parallel({plan_, runtime_, units_, folded_ ? kFullestRank : replica});
+    data_ = make_data_parallel({plan_, runtime_, units_, replicas_});
     data_->begin_step(writer_);
     for (const Action& a : plan_.schedule->actions(
              {plan_.pipeline, place_.pipeline, plan_.micro_batches, plan_.chunks}))
@@ -268,12 +267,12 @@ class RankBuilder {
 
   Program& program_;
   RankProgram& rank_;
+  const std::vector<int>& replicas_;
   const RankMap::Place& place_;
   const ResolvedPlan& plan_;
   const Model& model_;
   const Runtime& runtime_;
   const SharedSegments& shared_;
-  bool folded_;
   StepWriter writer_;
   std::vector<Unit> units_;
   std::vector<Chunk> chunks_;
@@ -327,10 +326,10 @@ SharedSegments::SharedSegments(Program& program, const ModelGraphs& graphs,
       std::make_unique<SegmentMaker>(program, edge, graphs.head, GraphRole{false, true}, options);
 }
 
-void build_rank(Program& program, RankProgram& rank, const RankMap::Place& place,
+void build_rank(Program& program, RankProgram& rank, const SimulatedRank& simulated,
                 const ResolvedPlan& plan, const Model& model, const Runtime& runtime,
-                const SharedSegments& shared, bool folded) {
-  RankBuilder(program, rank, place, plan, model, runtime, shared, folded).build();
+                const SharedSegments& shared) {
+  RankBuilder(program, rank, simulated, plan, model, runtime, shared).build();
 }
 
 }  // namespace rehearse

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "strategies/data/data_parallel.hpp"
+#include "strategies/fold.hpp"
 #include "strategies/plan.hpp"
 #include "strategies/segments/segments.hpp"
 
@@ -26,10 +27,9 @@ class SharedSegments {
 };
 
 // Writes the steps of one rank: the schedule's actions with messages between stages, data
-// parallelism's hooks around every graph, and the optimizer. `folded`: it stands for all
-// data-parallel ranks.
-void build_rank(Program& program, RankProgram& rank, const RankMap::Place& place,
+// parallelism's hooks around every graph, and the optimizer.
+void build_rank(Program& program, RankProgram& rank, const SimulatedRank& simulated,
                 const ResolvedPlan& plan, const Model& model, const Runtime& runtime,
-                const SharedSegments& shared, bool folded);
+                const SharedSegments& shared);
 
 }  // namespace rehearse

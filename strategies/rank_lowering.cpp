@@ -162,7 +162,7 @@ void RankLowering<Sink>::flush() {
           i.chunk = run_begin_->chunk;
           if constexpr (Sink::kAnnotates) {
             i.name = state_.sink.intern(first.name);
-            i.share = state_.sink.share_of(run_, state_.prices);
+            i.share = state_.sink.share_of(rank_.machine, run_, state_.prices);
           }
           return i;
         },
@@ -197,7 +197,7 @@ bool RankLowering<Sink>::run_segment(const Step& step, const RunSegment& run) {
       members(GroupKind::kTensor).size() > 1 || members(GroupKind::kContext).size() > 1;
   // Where compute and communication slow each other, a segment with both has no fixed duration.
   const Gpu& gpu = state_.cluster.gpu;
-  const PricedSegment& priced = state_.prices.segment(run.segment);
+  const PricedSegment& priced = state_.prices.segment(rank_.machine, run.segment);
   const bool slows = (gpu.compute_slowdown > 1 || gpu.communication_slowdown > 1) &&
                      !priced.share.collectives.empty();
   if (!state_.options.merge || together || slows) return run_instr(step, run);
@@ -216,7 +216,7 @@ template <class Sink>
 bool RankLowering<Sink>::run_instr(const Step& step, const RunSegment& run) {
   flush();
   const Segment& segment = state_.program.segments[run.segment];
-  const PricedSegment& priced = state_.prices.segment(run.segment);
+  const PricedSegment& priced = state_.prices.segment(rank_.machine, run.segment);
   const auto note_memory = [&](std::size_t end) {
     if (!Sink::kAnnotates || state_.options.merge) return;
     for (; memory_ < end; ++memory_)
@@ -288,7 +288,7 @@ bool RankLowering<Sink>::run_collective(std::size_t l, const CollectiveWork& wor
                                         const Info& make) {
   const auto kind = static_cast<std::size_t>(work.group);
   const auto& group = members(work.group);
-  const std::int64_t time = state_.prices.collective(work).second;
+  const std::int64_t time = state_.prices.collective(rank_.machine, work).second;
   if (group.size() <= 1) {
     place(l, time, make);
     return true;
@@ -322,7 +322,7 @@ bool RankLowering<Sink>::run_collective(const Step& step, const RunCollective& c
     TaskInfo i = info(Activity::kCollective,
                       state_.names.collective[static_cast<std::size_t>(c.work.op)], 0);
     if constexpr (Sink::kAnnotates) i.label = state_.sink.name_of(c.label);
-    i.collective = state_.prices.collective(c.work).first;
+    i.collective = state_.prices.collective(rank_.machine, c.work).first;
     return i;
   });
 }
@@ -332,7 +332,7 @@ void RankLowering<Sink>::run_kernel(const Step& step, const RunKernel& k) {
   flush();
   const Task after = issue(host_of(step));
   place(
-      lane(k.stream), state_.prices.kernel(k.kernel.work),
+      lane(k.stream), state_.prices.kernel(rank_.machine, k.kernel.work),
       [&] {
         TaskInfo i = info(k.activity, 0, k.label);
         if constexpr (Sink::kAnnotates) i.name = state_.sink.name_of(k.kernel.name);
@@ -342,15 +342,22 @@ void RankLowering<Sink>::run_kernel(const Step& step, const RunKernel& k) {
 }
 
 template <class Sink>
+const LinkShare& RankLowering<Sink>::links_of(const RankProgram& rank) const {
+  return state_.program.machines[rank.machine].at(GroupKind::kPipeline);
+}
+
+template <class Sink>
 const typename RankLowering<Sink>::Route& RankLowering<Sink>::route(std::int32_t other, Bytes bytes,
                                                                     bool outward) {
   const std::int32_t key = outward ? other : -1 - other;
   for (const Route& known : routes_)
     if (known.peer == key && known.bytes == bytes) return known;
-  int from = rank_.rank, to = state_.program.ranks[static_cast<std::size_t>(other)].rank;
+  const RankProgram& there = state_.program.ranks[static_cast<std::size_t>(other)];
+  int from = rank_.rank, to = there.rank;
   if (!outward) std::swap(from, to);
-  const Seconds latency = point_to_point_time(state_.cluster, from, to, Bytes(0));
-  const Seconds whole = point_to_point_time(state_.cluster, from, to, bytes);
+  const LinkShare links = slower(links_of(rank_), links_of(there));
+  const Seconds latency = point_to_point_time(state_.cluster, from, to, Bytes(0), links);
+  const Seconds whole = point_to_point_time(state_.cluster, from, to, bytes, links);
   routes_.push_back(
       {key, bytes, to_sim_time(max(Seconds(0), whole - latency)).ps, to_sim_time(latency).ps});
   return routes_.back();
@@ -369,7 +376,8 @@ void RankLowering<Sink>::send(const Step& step, const Send& s) {
         TaskInfo i = info(Activity::kSend, state_.names.send, 0);
         i.flow = flow;
         i.collective =
-            state_.prices.collective({CollectiveOp::kSendRecv, GroupKind::kPipeline, s.bytes})
+            state_.prices
+                .collective(rank_.machine, {CollectiveOp::kSendRecv, GroupKind::kPipeline, s.bytes})
                 .first;
         return i;
       },
@@ -399,7 +407,8 @@ bool RankLowering<Sink>::receive(const Step& step, const Receive& r) {
         TaskInfo i = info(Activity::kReceive, state_.names.receive, 0);
         i.flow = message.flow;
         i.collective =
-            state_.prices.collective({CollectiveOp::kSendRecv, GroupKind::kPipeline, r.bytes})
+            state_.prices
+                .collective(rank_.machine, {CollectiveOp::kSendRecv, GroupKind::kPipeline, r.bytes})
                 .first;
         return i;
       },

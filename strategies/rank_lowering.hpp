@@ -113,6 +113,7 @@ class RankLowering {
   std::int32_t peer(std::int32_t pipeline_rank) const {
     return members(GroupKind::kPipeline)[static_cast<std::size_t>(pipeline_rank)];
   }
+  const LinkShare& links_of(const RankProgram& rank) const;  // of its messages
   const Route& route(std::int32_t peer, Bytes bytes, bool outward);
   std::uint32_t tag(std::uint32_t of_pass) const {
     return of_pass + static_cast<std::uint32_t>(micro_batch_);

@@ -44,13 +44,15 @@ Problem problem_of(const Cluster& cluster, CollectiveOp op, Bytes bytes, const C
   p.ranks = group.ranks;
   p.nodes = group.nodes;
   p.ranks_per_node = group.ranks_per_node;
-  p.intra = {cluster.intra_node.latency, cluster.intra_node.bandwidth};
+  const BytesPerSecond inside = cluster.intra_node.bandwidth * group.links.intra_node;
+  p.intra = {cluster.intra_node.latency, inside};
   p.chunks = cluster.collectives.chunks;
   p.nvls = cluster.collectives.nvls;
-  p.nvls_bandwidth = cluster.intra_node.bandwidth;
+  p.nvls_bandwidth = inside;
   if (p.one_node()) return p;
   const double nics = cluster.nics_per_node;
-  const BytesPerSecond nic = cluster.inter_node.bandwidth / cluster.oversubscription;
+  const BytesPerSecond nic =
+      cluster.inter_node.bandwidth * (group.links.inter_node / cluster.oversubscription);
   const BytesPerSecond own = nic * std::max(1.0, nics / cluster.gpus_per_node);
   const BytesPerSecond share = nic * (nics / group.concurrent_per_node);
   p.inter = {cluster.inter_node.latency, std::min(own, share / p.r())};
@@ -98,11 +100,11 @@ constexpr double kExchangesAtOnce = 8;
 // NCCL's model: the best protocol.
 Choice modelled(const Cluster& cluster, const TuningTable& table, const Problem& stated) {
   Problem p = stated;
-  const double scale = cluster.intra_node.bandwidth.value / table.link.bandwidth.value;
+  const double scale = stated.intra.bandwidth.value / table.link.bandwidth.value;
   const CollectiveOp like = p.op == CollectiveOp::kBroadcast ? CollectiveOp::kAllGather : p.op;
   const BytesPerSecond intra = std::isfinite(scale)
                                    ? table.asymptotic(like, std::max(2, p.ranks_per_node)) * scale
-                                   : cluster.intra_node.bandwidth;
+                                   : stated.intra.bandwidth;
   const double efficiency = cluster.collectives.inter_node_efficiency;
   p.ring_per_nic = true;
   p.exchanges_at_once = kExchangesAtOnce;
@@ -158,8 +160,7 @@ std::optional<Measured> measured(const Cluster& cluster, const TuningTable& tabl
   if (!cost) return std::nullopt;
   const Seconds hop = cluster.intra_node.latency - table.link.latency;
   cost->latency = max(Seconds(0), cost->latency + hop * hops_in_sequence(p.op, p.ranks));
-  cost->bandwidth =
-      cost->bandwidth * (table.link.bandwidth.value / cluster.intra_node.bandwidth.value);
+  cost->bandwidth = cost->bandwidth * (table.link.bandwidth.value / p.intra.bandwidth.value);
   return Measured{*cost, table.beyond(like, ranks, p.nvls), table.uses_nvls(like, ranks, p.nvls)};
 }
 
@@ -216,12 +217,14 @@ CollectivePrice price_collective(const Cluster& cluster, CollectiveOp op, Bytes 
   return finished(p, bytes, choice.algorithm->name, choice.cost);
 }
 
-Seconds point_to_point_time(const Cluster& cluster, int from_rank, int to_rank, Bytes bytes) {
+Seconds point_to_point_time(const Cluster& cluster, int from_rank, int to_rank, Bytes bytes,
+                            const LinkShare& links) {
   if (from_rank == to_rank) return Seconds(0);
   CommGroup pair;
   pair.ranks = 2;
   pair.nodes = from_rank / cluster.gpus_per_node == to_rank / cluster.gpus_per_node ? 1 : 2;
   pair.ranks_per_node = 2 / pair.nodes;
+  pair.links = links;
   if (bytes.value > 0) return price_collective(cluster, CollectiveOp::kSendRecv, bytes, pair).time;
   // Nothing to carry, but a message all the same.
   return price_collective(cluster, CollectiveOp::kSendRecv, Bytes(1), pair).latency_part;

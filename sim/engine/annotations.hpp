@@ -80,6 +80,7 @@ struct DeviceInfo {
   int rank = 0;  // global rank of the one that is simulated
   int pipeline_stage = 0;
   int represents = 1;  // ranks that do the same and are not simulated
+  double busy = 1;     // computing time of a rank that it represents over its own, mean
 };
 
 // A change of allocated memory, in the order in which the device's host makes it: PyTorch's

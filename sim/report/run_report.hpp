@@ -11,6 +11,7 @@
 #include "sim/report/breakdown.hpp"
 #include "sim/report/critical_path.hpp"
 #include "sim/report/memory_timeline.hpp"
+#include "sim/report/utilisation.hpp"
 #include "sim/report/writers/writers.hpp"
 
 namespace rehearse {
@@ -34,6 +35,7 @@ struct RunReport {
   Seconds step_time{0};
   double tokens_per_second = 0, tokens_per_second_per_gpu = 0;
   double model_tflops_per_gpu = 0, mfu = 0, mfu_causal = 0, hfu = 0;
+  double utilisation = 0;  // of the step, in which a GPU computes; mean over ranks
   bool fits = true;
   Bytes peak_memory{0}, peak_reserved{0}, memory_capacity{0};
   Bytes memory_overhead{0};  // CUDA context and communication buffers

@@ -59,9 +59,12 @@ class Bucketed final : public DataParallel {
 
   std::int64_t updated_elements() const override {
     if (c_.plan.plan.zero_stage == 0) return c_.elements();
-    if (!owned_.empty())
-      return c_.data_rank == kFullestRank ? *std::max_element(owned_.begin(), owned_.end())
-                                          : owned_[static_cast<std::size_t>(c_.data_rank)];
+    if (!owned_.empty()) {
+      std::int64_t most = 0;
+      for (const int replica : c_.replicas)
+        most = std::max(most, owned_[static_cast<std::size_t>(replica)]);
+      return most;
+    }
     return (c_.elements() + c_.plan.replicas() - 1) / c_.plan.replicas();
   }
   std::int64_t updated_tensors() const override {

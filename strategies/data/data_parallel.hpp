@@ -56,15 +56,12 @@ class DataParallel {
   virtual Bytes persistent_gradient_bytes() const { return Bytes(0); }
 };
 
-// Stands for whichever data-parallel rank owns most.
-inline constexpr int kFullestRank = -1;
-
 // What every strategy knows.
 struct DataContext {
   const ResolvedPlan& plan;
   const Runtime& runtime;
-  std::span<Unit> units;  // of this rank, by position
-  int data_rank = 0;      // or kFullestRank
+  std::span<Unit> units;          // of this rank, by position
+  std::span<const int> replicas;  // that this rank stands for: the one that owns most counts
   const Precision& precision() const { return plan.training.precision; }
   std::int64_t elements() const;
 };

@@ -31,13 +31,23 @@ Flops recomputed_flops(const Simulation& s) {
                 static_cast<double>(t.global_batch_size / t.micro_batch_size));
 }
 
+// Of the cluster's GPUs, of whatever types.
+FlopsPerSecond mean_peak(const Cluster& cluster, DType type) {
+  const FlopsPerSecond peak = cluster.gpu.peak_of(type);
+  if (cluster.other_gpus.empty()) return peak;
+  double sum = 0;
+  for (int r = 0; r < cluster.gpus(); ++r)
+    sum += cluster.gpu_of_type(gpu_state(cluster, r).gpu_type).peak_of(type).value;
+  return FlopsPerSecond(sum / cluster.gpus());
+}
+
 void throughput(Simulation& s) {
   RunReport& r = s.report;
   const Training& t = s.plan.training;
   r.tokens_per_step = t.global_batch_size * t.sequence_length;
   const double tokens = static_cast<double>(r.tokens_per_step), gpus = r.gpus;
   const auto per_gpu = [&](Flops f) { return f / r.step_time * (1 / gpus); };
-  const FlopsPerSecond peak = s.cluster.gpu.peak_of(t.precision.matmul);
+  const FlopsPerSecond peak = mean_peak(s.cluster, t.precision.matmul);
   const Flops model = model_flops_per_token(s.model, t.sequence_length, false) * tokens;
   const Flops causal = model_flops_per_token(s.model, t.sequence_length, true) * tokens;
   r.tokens_per_second = tokens / r.step_time.value;
@@ -84,14 +94,20 @@ std::vector<std::string> memory_advice(const Simulation& s, const StageReport& s
 
 void memory(Simulation& s) {
   RunReport& r = s.report;
-  const Gpu& gpu = s.cluster.gpu;
   int communicators = 0;
   for (int n : {s.plan.tensor, s.plan.context, s.plan.replicas(), s.plan.pipeline})
     communicators += n > 1;
-  r.memory_capacity = gpu.usable_memory;
-  r.memory_overhead = gpu.context_memory + s.cluster.communicator_memory * communicators;
+  const Bytes buffers = s.cluster.communicator_memory * communicators;
+  Bytes least_left = s.cluster.gpu.usable_memory;
   for (const RankProgram& rank : s.program.ranks) {
     const RankMemory m = rank_memory(s.program, rank);
+    const Gpu& gpu = s.cluster.gpu_of_type(s.program.machines[rank.machine].gpu_type);
+    const Bytes left = gpu.usable_memory - gpu.context_memory - buffers - m.reserved;
+    if (r.memory_capacity.value == 0 || left < least_left) {  // the tightest rank's GPU is shown
+      least_left = left;
+      r.memory_capacity = gpu.usable_memory;
+      r.memory_overhead = gpu.context_memory + buffers;
+    }
     r.peak_memory = max(r.peak_memory, m.peak);
     r.peak_reserved = max(r.peak_reserved, m.reserved);
     // Ranks of one stage differ little; the stage shows its fullest.
@@ -103,7 +119,7 @@ void memory(Simulation& s) {
     else if (m.peak > at->peak_memory)
       *at = {rank.pipeline_rank, m.peak, m.reserved, m.at_peak};
   }
-  r.fits = r.peak_reserved + r.memory_overhead <= r.memory_capacity;
+  r.fits = least_left.value >= 0;
   if (r.fits) return;
   const auto fullest = std::max_element(
       r.stages.begin(), r.stages.end(),
@@ -131,6 +147,7 @@ void times(Simulation& s) {
   const StepWindow window = step_window(g, s.timeline, notes);
   RunReport& r = s.report;
   r.step_time = (window.end - window.begin).seconds();
+  r.utilisation = utilisation(g, s.timeline, notes, window);
   const auto account = step_account(g, s.timeline, notes, window);
   r.breakdown = to_breakdown(account.parts);
   r.communication = account.communication;
@@ -159,18 +176,24 @@ void replay_tasks(Simulation& s, const SimulationOptions& options) {
 }
 
 // The power limit holds the clock down by the average load of the whole step, which is known once
-// the step has been simulated at full clock: then it is simulated again.
+// the step has been simulated at full clock: then it is simulated again. Every type of GPU by its
+// own busiest rank.
 void throttle(Simulation& s, const SimulationOptions& options) {
-  Gpu& gpu = s.cluster.gpu;
-  if (gpu.throttle_per.value <= 0) return;
   const StepWindow window = step_window(s.lowered.graph, s.timeline, s.lowered.notes);
-  double highest = 0;
-  for (const RankProgram& rank : s.program.ranks)
-    highest = std::max(highest, step_flops(s.program, rank).value);
-  const FlopsPerSecond rate = Flops(highest) / (window.end - window.begin).seconds();
-  if (rate <= gpu.throttle_from) return;
-  gpu.sustained_clock = 1 / (1 + (rate - gpu.throttle_from).value / gpu.throttle_per.value);
-  replay_tasks(s, options);
+  bool slower = false;
+  for (int type = 0; type <= static_cast<int>(s.cluster.other_gpus.size()); ++type) {
+    Gpu& gpu = type == 0 ? s.cluster.gpu : s.cluster.other_gpus[static_cast<std::size_t>(type) - 1];
+    if (gpu.throttle_per.value <= 0) continue;
+    double highest = 0;
+    for (const RankProgram& rank : s.program.ranks)
+      if (s.program.machines[rank.machine].gpu_type == type)
+        highest = std::max(highest, step_flops(s.program, rank).value);
+    const FlopsPerSecond rate = Flops(highest) / (window.end - window.begin).seconds();
+    if (rate <= gpu.throttle_from) continue;
+    gpu.sustained_clock = 1 / (1 + (rate - gpu.throttle_from).value / gpu.throttle_per.value);
+    slower = true;
+  }
+  if (slower) replay_tasks(s, options);
 }
 
 }  // namespace
@@ -186,7 +209,7 @@ Simulation simulate(const Scenario& scenario, const SimulationOptions& options) 
     s.runtime = idealised(s.runtime);
   }
   s.plan = resolve_plan(scenario, s.model, s.cluster, s.runtime);
-  s.program = build_program(s.plan, s.model, s.cluster, s.runtime, {options.fold});
+  s.program = build_program(s.plan, s.model, s.cluster, s.runtime, {options.fold, false});
   replay_tasks(s, options);
   throttle(s, options);
   describe(s, scenario);

@@ -73,6 +73,7 @@ Json report_json(const RunReport& report) {
             {"mfu", number(report.mfu)},
             {"mfu_causal", number(report.mfu_causal)},
             {"hfu", number(report.hfu)},
+            {"utilisation", number(report.utilisation)},
             {"parameters", report.parameters},
             {"fits_in_memory", report.fits},
             {"peak_memory_bytes", report.peak_memory.value},

@@ -45,6 +45,8 @@ std::string headline(const RunReport& r) {
   out += fmt::format("model FLOP/s    {:.1f} TFLOP/s per GPU\n", r.model_tflops_per_gpu);
   out += fmt::format("utilisation     MFU {}, MFU causal {}, HFU {}   of the dense peak\n",
                      format_percent(r.mfu), format_percent(r.mfu_causal), format_percent(r.hfu));
+  out += fmt::format("GPUs compute    {} of the step, mean over GPUs\n",
+                     format_percent(r.utilisation));
   out += fmt::format("parameters      {}\n", format_count(r.parameters));
   return out;
 }
