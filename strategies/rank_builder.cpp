@@ -86,6 +86,35 @@ class RankBuilder {
     const OpGraph& g = shared_.block().graph();
     return g.tensor(g.input).bytes();
   }
+  bool scatters() const {
+    return runtime_.scatters_messages && plan_.tensor > 1 && !plan_.plan.sequence_parallel;
+  }
+  // What one rank sends of them.
+  Bytes sent_bytes() const {
+    return scatters() ? Bytes(message_bytes().value / plan_.tensor) : message_bytes();
+  }
+  // The host goes on when everything so far on the compute stream has happened.
+  void synchronize() {
+    if (plan_.plan.pipeline_messages == PipelineMessages::kBlocking)
+      writer_.host_wait(writer_.record(StreamKind::kCompute));
+  }
+  void receive(int stage, std::uint32_t tag, StreamKind gathers) {
+    writer_.receive(owner(stage), tag, sent_bytes());
+    if (scatters()) {
+      writer_.order(StreamKind::kCompute, gathers);
+      writer_.collective(gathers, CollectiveOp::kAllGather, GroupKind::kTensor, message_bytes(),
+                         "message");
+      writer_.order(gathers, StreamKind::kCompute);
+    }
+    synchronize();
+  }
+  void send(int stage, std::uint32_t tag, StreamKind stream) {
+    writer_.order(StreamKind::kCompute, stream);
+    writer_.send(owner(stage), tag, sent_bytes(), stream);
+    if (plan_.plan.pipeline_messages != PipelineMessages::kBlocking) return;
+    writer_.order(stream, StreamKind::kCompute);
+    synchronize();
+  }
   // Of micro-batch 0; the others' follow.
   std::uint32_t tag(int boundary, bool forward) const {
     return static_cast<std::uint32_t>((boundary * 2 + (forward ? 0 : 1)) * plan_.micro_batches);
@@ -152,7 +181,7 @@ class RankBuilder {
     if (remote(before)) {
       writer_.allocate(MemoryScope::kFrame, first_position(c) - 1, 0, message_bytes(),
                        MemoryCategory::kActivations);
-      writer_.receive(owner(before), tag(before, true), message_bytes());
+      receive(before, tag(before, true), StreamKind::kSendNext);
     }
     for (std::size_t i : c.units) {
       data_->before_forward(writer_, units_[i]);
@@ -163,10 +192,7 @@ class RankBuilder {
       for (const SegmentMaker::Cast& cast : units_[i].segments->casts_left())
         writer_.release(MemoryScope::kFrame, units_[i].position, cast.slot, cast.bytes,
                         MemoryCategory::kActivations);
-    if (remote(after)) {
-      writer_.order(StreamKind::kCompute, StreamKind::kSendNext);
-      writer_.send(owner(after), tag(c.stage, true), message_bytes(), StreamKind::kSendNext);
-    }
+    if (remote(after)) send(after, tag(c.stage, true), StreamKind::kSendNext);
   }
 
   void backward(const Chunk& c, BackwardPart part, const Turn& turn) {
@@ -175,7 +201,7 @@ class RankBuilder {
     if (inputs && remote(after)) {
       writer_.allocate(MemoryScope::kFrame, last_position(c) + 1, 1, message_bytes(),
                        MemoryCategory::kTemporary);
-      writer_.receive(owner(after), tag(c.stage, false), message_bytes());
+      receive(after, tag(c.stage, false), StreamKind::kSendPrevious);
     }
     for (auto i = c.units.rbegin(); i != c.units.rend(); ++i) {
       const Unit& u = units_[*i];
@@ -187,8 +213,7 @@ class RankBuilder {
       writer_.release(MemoryScope::kFrame, last_position(c), 0, message_bytes(),
                       MemoryCategory::kActivations);
     if (remote(before)) {
-      writer_.order(StreamKind::kCompute, StreamKind::kSendPrevious);
-      writer_.send(owner(before), tag(before, false), message_bytes(), StreamKind::kSendPrevious);
+      send(before, tag(before, false), StreamKind::kSendPrevious);
       writer_.release(MemoryScope::kFrame, first_position(c), 1, message_bytes(),
                       MemoryCategory::kTemporary);
     }
@@ -301,11 +326,14 @@ SegmentOptions segment_options(const ResolvedPlan& plan, const Model& model,
 
 namespace {
 
-// Where gradients are cut over the ranks nothing is accumulated in place and no buffer persists.
+// Where gradients are cut over the ranks nothing is accumulated in place and no buffer persists;
+// products accumulate in place into fp32 alone.
 Runtime suited(Runtime runtime, const ResolvedPlan& plan) {
-  if (plan.replicas() > 1 && plan.plan.zero_stage >= 2) {
-    for (Runtime* r : {&runtime, runtime.blocks.empty() ? &runtime : &runtime.blocks.front()})
-      r->fused_gradient_accumulation = r->persistent_gradients = false;
+  const bool cut = plan.replicas() > 1 && plan.plan.zero_stage >= 2;
+  for (Runtime* r : {&runtime, runtime.blocks.empty() ? &runtime : &runtime.blocks.front()}) {
+    if (cut) r->persistent_gradients = false;
+    if (cut || plan.training.precision.gradients != DType::kFp32)
+      r->fused_gradient_accumulation = false;
   }
   return runtime;
 }

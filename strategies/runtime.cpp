@@ -98,6 +98,7 @@ void read_behaviour(Reader r, Runtime& out) {
   out.overlaps_tensor_communication = r.optional<bool>("overlaps_tensor_communication", false);
   out.recomputes_whole_block = r.optional<bool>("recomputes_whole_block", false);
   out.reduces_shared_gradients = r.optional<bool>("reduces_shared_gradients", false);
+  out.scatters_messages = r.optional<bool>("scatters_messages", false);
   out.scales_buckets = r.optional<bool>("scales_buckets", false);
   out.waits_for_gradient_norm = r.optional<bool>("waits_for_gradient_norm", false);
   read_fused(r, out);

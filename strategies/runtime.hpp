@@ -94,6 +94,9 @@ struct Runtime {
   // At the end of a step: a tied embedding's gradient between the first and the last stage; norms'
   // and biases' gradients over the tensor-parallel ranks under sequence parallelism.
   bool reduces_shared_gradients = false;
+  // Without sequence parallelism every tensor-parallel rank holds the whole activation: each sends
+  // its part and the receivers gather (Narayanan et al. 2021, section 4.1).
+  bool scatters_messages = false;
   bool scales_buckets = false;           // a bucket is divided by the ranks before its reduction
   bool waits_for_gradient_norm = false;  // the host reads the norm before the update
   // Runs of consecutive operators of these kinds are one kernel in forward.

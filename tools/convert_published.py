@@ -130,11 +130,11 @@ def sc21(t, out):
                 "commit": "f2e5db402c^; d98e8a64ddf3", "licence": "facts of a published paper; Megatron-LM: BSD-3-Clause"},
           [MEGATRON_ASSUMED,
            "step time from the printed TFLOP/s a GPU (integers, so within 0.4 %) by the paper's equation 3, which counts recomputation",
-           "gradients accumulate and are reduced in fp16 (no --accumulate-allreduce-grads-in-fp32)",
+           "code of April 2021: backward's tensor-parallel all-reduces are not overlapped; gradients accumulate and are reduced in fp16 (no --accumulate-allreduce-grads-in-fp32)",
            "the replicas' sequences in one optimizer step are the stated batch"],
           {"cluster": {"name": "dgx-a100"},
            "training": {"sequence_length": 2048, "precision": FP16_2021, "recompute": "full", "attention": "unfused", "dropout": 0.1},
-           "runtime": "megatron"}, rows, models)
+           "runtime": {"name": "megatron", "behaviour": {"overlaps_tensor_communication": False}}}, rows, models)
 
 
 def vtrain(t, out):

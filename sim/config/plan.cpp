@@ -121,6 +121,9 @@ Plan read_plan(Reader& r, const std::string& runtime_name) {
   plan.context_parallel = degree(r, "context_parallel", 1);
   plan.context_parallel_method =
       static_cast<ContextParallelMethod>(r.choice("context_parallel_method", kMethods, 0));
+  static const std::vector<std::string> kMessages{"overlap", "blocking"};
+  plan.pipeline_messages =
+      static_cast<PipelineMessages>(r.choice("pipeline_messages", kMessages, megatron ? 1 : 0));
   const std::int64_t chunks = std::int64_t{plan.pipeline_parallel} * plan.virtual_stages;
   if (chunks > 1'000'000) {
     r.error("virtual_stages", "a pipeline of " + std::to_string(chunks) + " chunks");

@@ -16,6 +16,7 @@ enum class Recompute : std::uint8_t { kNone, kSelective, kFull };
 enum class OptimizerKind : std::uint8_t { kAdamW, kSgd };
 enum class AttentionKind : std::uint8_t { kFlash, kUnfused };
 enum class GradientSync : std::uint8_t { kOverlap, kEnd };
+enum class PipelineMessages : std::uint8_t { kOverlap, kBlocking };
 enum class GradientReduction : std::uint8_t { kLastMicroBatch, kEveryMicroBatch };
 enum class ContextParallelMethod : std::uint8_t { kRing, kAllGather, kUlysses };
 
@@ -60,6 +61,8 @@ struct Plan {
   GradientSync gradient_sync = GradientSync::kOverlap;
   GradientReduction gradient_reduction = GradientReduction::kLastMicroBatch;
   Bytes bucket_size{25 << 20};
+  // Blocking: computing stops while a rank sends, and the host waits for every message.
+  PipelineMessages pipeline_messages = PipelineMessages::kOverlap;
   std::vector<std::string> rank_order{"tp", "cp", "ep", "dp", "pp"};  // innermost first
 };
 
