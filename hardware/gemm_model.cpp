@@ -178,6 +178,10 @@ std::shared_ptr<const GemmModel> read_gemm_model(Reader& efficiency) {
   read_layouts(reader.child("layout_time"), *model);
   read_alignment(reader.child("misaligned_time"), *model);
   read_type_time(reader.child("type_time"), *model);
+  Reader wide = reader.child("wide_output");
+  model->wide_output_exposed = wide.optional<double>("exposed", model->wide_output_exposed);
+  wide.ignore(std::array{std::string("source")});
+  wide.finish();
   read_training(reader.child("training_time"), *model);
   if (reader.has("training_tables")) {
     model->training_tables = read_gemm_training_tables(reader.child("training_tables"));
@@ -200,7 +204,29 @@ double GemmTrainingTime::at(Seconds benchmark, GemmLayout layout) const {
   return factors[high - 1] + weight * (factors[high] - factors[high - 1]);
 }
 
+namespace {
+
+// The same product with an output as wide as its operands.
+GemmWork plain(GemmWork work) {
+  work.accumulate = false;
+  work.out = work.dtype;
+  return work;
+}
+
+bool has_wide_output(const GemmModel& model, const GemmWork& w) {
+  return model.wide_output_exposed > 0 && size_of(w.dtype).value == 2 &&
+         (w.accumulate || size_of(w.out).value > 2);
+}
+
+}  // namespace
+
 KernelEstimate estimate_gemm(const Gpu& gpu, const GemmWork& work, Clocks clocks) {
+  if (gpu.gemm != nullptr && has_wide_output(*gpu.gemm, work)) {
+    KernelEstimate e = estimate_gemm(gpu, plain(work), clocks);
+    const Bytes further = bytes(KernelWork(work)) - bytes(KernelWork(plain(work)));
+    e.fixed += further / gpu.memory_bandwidth * gpu.gemm->wide_output_exposed;
+    return e;
+  }
   const FlopsPerSecond peak = gpu.peak_of(work.dtype);
   const Seconds compute = flops(work) / peak;
   const Seconds memory = bytes(work) / gpu.memory_bandwidth;

@@ -48,6 +48,10 @@ struct GemmModel {
   // Of types that share another's table, by GemmLayout: time over what the table says at their
   // peak.
   std::map<DType, std::array<double, 3>> type_time;
+  // Of products whose output is wider than their operands, or added to what is there: the time of
+  // that further traffic that shows, as a part of its time at the datasheet's bandwidth. 0: not
+  // measured, and then it counts in the roofline alone.
+  double wide_output_exposed = 0;
   GemmTrainingTime training;  // applies at sustained clocks
   // What that curve misses. Layouts that have one and occur in training only, dgrad and wgrad, take
   // curve and table at burst clocks too.

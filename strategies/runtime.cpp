@@ -118,6 +118,8 @@ void read_host(Reader r, Runtime& out) {
   out.host_per_message = r.optional<Seconds>("per_message", Seconds(0));
   out.host_per_unshard = r.optional<Seconds>("per_unshard", Seconds(0));
   out.host_per_reduce = r.optional<Seconds>("per_reduce", Seconds(0));
+  out.host_per_checkpoint = r.optional<Seconds>("per_checkpoint", Seconds(0));
+  out.host_per_recompute = r.optional<Seconds>("per_recompute", Seconds(0));
   out.host_per_split_backward = r.optional<Seconds>("per_split_backward", Seconds(0));
   r.finish();
 }
@@ -229,6 +231,7 @@ Runtime idealised(const Runtime& runtime) {
   for (auto& [name, op] : r.operators) op.forward.host = op.backward.host = Seconds(0);
   r.host_per_kernel = r.host_per_module = r.host_optimizer = Seconds(0);
   r.host_optimizer_per_tensor = r.host_per_collective = r.host_per_message = Seconds(0);
+  r.host_per_checkpoint = r.host_per_recompute = Seconds(0);
   r.host_per_unshard = r.host_per_reduce = r.host_per_split_backward = Seconds(0);
   r.scales_gradients = r.keeps_logits = false;
   r.waits_for_gradient_norm = false;

@@ -74,6 +74,8 @@ struct Runtime {
   Seconds host_per_message{0};
   Seconds host_per_unshard{0};                         // FSDP: hooks around one gather
   Seconds host_per_reduce{0};                          // and around one reduction
+  Seconds host_per_checkpoint{0};                      // a recomputed block in forward
+  Seconds host_per_recompute{0};                       // and in backward, beside its forward again
   Seconds host_per_split_backward{0};                  // each half of a block's backward in two
   std::map<std::string, std::string> optimizer_class;  // "adamw" -> kernel class
   bool fused_gradient_accumulation = false;  // wgrad adds into fp32 main gradients (Megatron)

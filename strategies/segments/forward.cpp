@@ -79,6 +79,10 @@ void SegmentBuilder::forward_operator(const Op& op, const std::set<TensorId>& ke
 void SegmentBuilder::forward(const std::set<TensorId>& keep, std::size_t end, Activity activity) {
   activity_ = activity;
   pending_host_ += context_.runtime.host_per_module;
+  const bool again = activity == Activity::kRecompute;
+  if (again) pending_host_ += context_.runtime.host_per_recompute;
+  if (!again && options_.recompute == Recompute::kFull && !role_.first && !role_.last)
+    pending_host_ += context_.runtime.host_per_checkpoint;
   const std::vector<FusedRun> runs = fused_runs(context_.runtime, graph_, keep, end);
   const auto run_of = [&](std::size_t i) -> const FusedRun* {
     for (const FusedRun& r : runs)
@@ -97,7 +101,6 @@ void SegmentBuilder::forward(const std::set<TensorId>& keep, std::size_t end, Ac
     for (const auto& [r, at] : last_use) {
       const bool loss = role_.last && r == root(graph_.output);
       const bool outside = graph_.tensor(r).kind == TensorKind::kInput;
-      const bool again = activity == Activity::kRecompute;
       if (at != i || loss || keep.contains(r) || (outside && !is_input_root(r))) continue;
       if ((r == root(graph_.output) && !again) || (is_input_root(r) && (again || role_.first)))
         continue;

@@ -151,3 +151,15 @@ TEST_CASE("a missing table is a user's mistake that names the file") {
   CHECK_THROWS_WITH(burst(gpu, product(8, 8, 8)),
                     Catch::Contains("gpu.yaml:7") && Catch::Contains("/nowhere/none.bin"));
 }
+
+TEST_CASE("accumulating into fp32 costs what its further traffic takes") {
+  const Gpu gpu = shipped("h200-sxm");
+  GemmWork plain = product(8192, 8192, 2048);
+  plain.layout = GemmLayout::kWgrad;
+  GemmWork wide = plain;
+  wide.out = DType::kFp32;
+  wide.accumulate = true;
+  // Eight bytes an element rather than two.
+  const double further = 6.0 * 8192 * 8192 / gpu.memory_bandwidth.value;
+  CHECK(burst(gpu, wide) - burst(gpu, plain) == Approx(1.25 * further));
+}
