@@ -153,6 +153,7 @@ Program build_program(const ResolvedPlan& plan, const Model& model, const Cluste
     rank.rank = map.rank_of(s.place);
     rank.pipeline_rank = s.place.pipeline;
     rank.represents = s.represents;
+    rank.members = s.members;
     rank.busy = s.busy;
     rank.machine = index_of(program.machines, s.machine);
     program.ranks.push_back(std::move(rank));

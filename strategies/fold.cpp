@@ -163,6 +163,7 @@ class Fold {
   SimulatedRank simulated(const Place& p, const std::vector<int>& replicas) const {
     SimulatedRank s;
     s.place = p;
+    s.members = (plan_.context / extent_.context) * (plan_.tensor / extent_.tensor);
     s.represents = static_cast<int>(replicas.size()) * plan_.context / extent_.context *
                    plan_.tensor / extent_.tensor;
     for (const int d : replicas)

@@ -11,6 +11,7 @@ namespace rehearse {
 struct SimulatedRank {
   RankMap::Place place;
   int represents = 1;
+  int members = 1;            // of its own tensor- and context-parallel groups among them
   std::vector<int> replicas;  // that it stands for: data * context_parallel + context
   Machine machine;
   // What those that it stands for compute in, over what it does: faster ones wait for it.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "hardware/cluster.hpp"
+#include "sim/config/scenario.hpp"
 #include "sim/engine/annotations.hpp"
 #include "sim/engine/task_graph.hpp"
 #include "strategies/program.hpp"
@@ -11,6 +12,8 @@ struct LowerOptions {
   int steps = 2;      // back to back; the last is the steady one
   bool merge = true;  // consecutive segments that nothing outside can interrupt become one task
   Clocks clocks = Clocks::kSustained;
+  Variation variation;
+  int trial = 0;  // of the variation's
 };
 
 struct Lowered {

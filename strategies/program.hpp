@@ -238,6 +238,7 @@ struct RankProgram {
   int rank = 0;
   int pipeline_rank = 0;
   int represents = 1;
+  int members = 1;          // of its own tensor- and context-parallel groups among them
   double busy = 1;          // computing time of those that it represents over its own, mean
   std::size_t machine = 0;  // of Program::machines
   // Simulated ranks it meets in each kind of group: indices of Program::ranks, itself included. One

@@ -1,6 +1,7 @@
 #include "strategies/rank_lowering.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "sim/base/sim_time.hpp"
@@ -37,6 +38,11 @@ LoweringState<Sink>::LoweringState(const Program& p, const Cluster& c, const Low
       names.collective[i] =
           sink.intern("nccl " + std::string(to_string(static_cast<CollectiveOp>(i))));
   }
+  if (!o.variation.any()) return;
+  intervals.resize(p.machines.size());
+  for (std::size_t m = 0; m < intervals.size(); ++m)
+    for (SegmentId s = 0; s < p.segments.size(); ++s)
+      intervals[m].push_back(rehearse::intervals(p.segments[s], pr.segment(m, s)));
 }
 
 template <class Sink>
@@ -55,7 +61,11 @@ typename LoweringState<Sink>::Meeting& LoweringState<Sink>::meeting(std::size_t 
 
 template <class Sink>
 RankLowering<Sink>::RankLowering(LoweringState<Sink>& state, std::uint32_t index)
-    : state_(state), index_(index), rank_(state.program.ranks[index]) {
+    : state_(state),
+      index_(index),
+      rank_(state.program.ranks[index]),
+      variation_(state.options.variation, state.options.trial, rank_.rank, rank_.members) {
+  variation_.begin_step();
   events_.resize(static_cast<std::size_t>(rank_.events));
   const StreamId compute = stream(lane(StreamKind::kCompute));
   if constexpr (Sink::kAnnotates) state_.sink.notes.compute_stream.push_back(compute);
@@ -192,6 +202,33 @@ std::int64_t RankLowering<Sink>::host_of(const Step& step) const {
 }
 
 template <class Sink>
+std::int64_t RankLowering<Sink>::varied(SegmentId segment) {
+  double more = 0;
+  for (const Interval& i : state_.intervals[rank_.machine][segment].intervals)
+    more += i.kernels * (variation_.factor(i) - 1);
+  return std::llround(more);
+}
+
+template <class Sink>
+std::int64_t RankLowering<Sink>::varied_kernel(SegmentId segment, std::size_t instr,
+                                               std::int64_t ps) {
+  if (!variation_.any()) return ps;
+  const SegmentIntervals& known = state_.intervals[rank_.machine][segment];
+  if (interval_ != known.of_instr[instr]) {
+    interval_ = known.of_instr[instr];
+    factor_ = variation_.factor(known.intervals[known.of_instr[instr]]);
+  }
+  return std::llround(static_cast<double>(ps) * factor_);
+}
+
+template <class Sink>
+std::int64_t RankLowering<Sink>::varied_kernel(std::int64_t ps) {
+  if (!variation_.any()) return ps;
+  const auto time = static_cast<double>(ps);
+  return std::llround(time * variation_.factor({time, time * time}));
+}
+
+template <class Sink>
 bool RankLowering<Sink>::run_segment(const Step& step, const RunSegment& run) {
   const bool together =
       members(GroupKind::kTensor).size() > 1 || members(GroupKind::kContext).size() > 1;
@@ -207,6 +244,11 @@ bool RankLowering<Sink>::run_segment(const Step& step, const RunSegment& run) {
   }
   if (step.host.value > 0) gathered_ = gathered_.then({0, host_of(step), 0});
   gathered_ = gathered_.then(priced.run);
+  if (variation_.any()) {
+    const std::int64_t more = varied(run.segment);
+    gathered_.duration += more;
+    gathered_.latest += more;
+  }
   if constexpr (Sink::kAnnotates) run_.push_back(run.segment);
   return true;
 }
@@ -233,16 +275,19 @@ bool RankLowering<Sink>::run_instr(const Step& step, const RunSegment& run) {
       wait_for(lane(StreamKind::kCompute), mark(lane_of(c->group)));
     } else if (const auto* o = std::get_if<Overlap>(&instr.what)) {
       if (!run_inside(o->communication, p, instr, extra)) return false;
-      place_kernel(o->kernel, p.kernel, instr, issue(p.kernel_host));
+      place_kernel(o->kernel, varied_kernel(run.segment, instr_, p.kernel), instr,
+                   issue(p.kernel_host));
       wait_for(lane(StreamKind::kCompute), mark(lane_of(o->communication.group)));
     } else {
-      place_kernel(std::get<Kernel>(instr.what), p.duration, instr, issue(p.host + extra));
+      place_kernel(std::get<Kernel>(instr.what), varied_kernel(run.segment, instr_, p.duration),
+                   instr, issue(p.host + extra));
     }
     extra = 0;
   }
   note_memory(segment.instrs.size());
   if (priced.trailing_host > 0) issue(priced.trailing_host, 0);
   instr_ = memory_ = 0;
+  interval_ = -1;
   return true;
 }
 
@@ -332,7 +377,7 @@ void RankLowering<Sink>::run_kernel(const Step& step, const RunKernel& k) {
   flush();
   const Task after = issue(host_of(step));
   place(
-      lane(k.stream), state_.prices.kernel(rank_.machine, k.kernel.work),
+      lane(k.stream), varied_kernel(state_.prices.kernel(rank_.machine, k.kernel.work)),
       [&] {
         TaskInfo i = info(k.activity, 0, k.label);
         if constexpr (Sink::kAnnotates) i.name = state_.sink.name_of(k.kernel.name);
@@ -469,6 +514,7 @@ bool RankLowering<Sink>::advance() {
       flush();
       call_ = 0;
       ++step_;
+      variation_.begin_step();
       moved = true;
       continue;
     }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "strategies/lowering_sinks.hpp"
+#include "strategies/variation.hpp"
 
 namespace rehearse {
 
@@ -52,6 +53,8 @@ class LoweringState {
     std::array<std::uint32_t, kCollectiveOps> collective{};
   };
   Names names;
+  // By machine and segment; empty where nothing varies.
+  std::vector<std::vector<SegmentIntervals>> intervals;
 
  private:
   std::vector<std::array<Meeting, 2>> meetings_;  // by kind and first member
@@ -89,6 +92,11 @@ class RankLowering {
   // What issuing a step costs this cluster's host, in picoseconds.
   std::int64_t host_of(const Step& step) const;
   bool run_segment(const Step& step, const RunSegment& run);
+  // What a segment's kernels take over their average this time.
+  std::int64_t varied(SegmentId segment);
+  // The same of one kernel that takes `ps` on average, an instruction of a segment or on its own.
+  std::int64_t varied_kernel(SegmentId segment, std::size_t instr, std::int64_t ps);
+  std::int64_t varied_kernel(std::int64_t ps);
   bool run_instr(const Step& step, const RunSegment& run);
   bool run_inside(const CollectiveWork& work, const PricedInstr& p, const Instr& instr,
                   std::int64_t extra);
@@ -157,6 +165,9 @@ class RankLowering {
   const Step* run_begin_ = nullptr;  // the step of the first of them
   std::int32_t run_micro_batch_ = 0;
   std::vector<Route> routes_;
+  KernelVariation variation_;
+  double factor_ = 1;                     // of the kernels of `interval_`
+  std::int64_t interval_ = -1;            // of the segment that is being walked
   std::vector<MemoryEvent> allocations_;  // drawn at the next task
   TaskId newest_ = kNoTask;
 };

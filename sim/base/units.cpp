@@ -42,13 +42,16 @@ constexpr std::array<Unit, 5> kBandwidthUnits{
 constexpr std::array<Unit, 4> kFlopsUnits{
     {{"FLOP/s", 1}, {"FLOPS", 1}, {"FLOPs/s", 1}, {"FLOPs", 1}}};
 // Both code points that look like mu.
-constexpr std::array<Unit, 7> kTimeUnits{{{"s", 1},
-                                          {"ms", 1e-3},
-                                          {"us", 1e-6},
-                                          {"\u00b5s", 1e-6},
-                                          {"\u03bcs", 1e-6},
-                                          {"ns", 1e-9},
-                                          {"ps", 1e-12}}};
+constexpr std::array<Unit, 10> kTimeUnits{{{"s", 1},
+                                           {"min", 60},
+                                           {"h", 3600},
+                                           {"days", 86400},
+                                           {"ms", 1e-3},
+                                           {"us", 1e-6},
+                                           {"\u00b5s", 1e-6},
+                                           {"\u03bcs", 1e-6},
+                                           {"ns", 1e-9},
+                                           {"ps", 1e-12}}};
 
 constexpr Dimension kSize{"a size such as '25 MiB' or '141 GB'", kSizeUnits, true, false};
 constexpr Dimension kTime{"a time such as '3 us' or '1.5 ms'", kTimeUnits, false, false};

@@ -152,8 +152,10 @@ void read_sections(Reader& root, Scenario& scenario) {
   report_misplaced(root, "", training, "training");
   report_misplaced(plan, "plan: ", training, "training");
   report_misplaced(training, "training: ", plan, "plan");
-  training.finish();
-  plan.finish();
+  Reader variation = root.child("variation"), failures = root.child("failures");
+  scenario.variation = read_variation(variation);
+  scenario.failures = read_failures(failures);
+  for (Reader* section : {&training, &plan, &variation, &failures}) section->finish();
 }
 
 void collect_marks(const Value& tree, Scenario& scenario) {

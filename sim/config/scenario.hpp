@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -66,6 +67,26 @@ struct Plan {
   std::vector<std::string> rank_order{"tp", "cp", "ep", "dp", "pp"};  // innermost first
 };
 
+// What differs from kernel to kernel and from step to step, at random.
+struct Variation {
+  double kernel_jitter = 0;          // standard deviation of a kernel's time over its mean
+  double straggler_probability = 0;  // that a GPU is slow throughout a step
+  double straggler_slowdown = 1;     // its kernels then take this many times as long
+  std::uint64_t seed = 1;
+
+  bool any() const {
+    return kernel_jitter > 0 || (straggler_probability > 0 && straggler_slowdown > 1);
+  }
+};
+
+// Failures that end a run, which goes on from its last checkpoint.
+struct Failures {
+  Seconds mean_time_between{0};    // of one GPU, with its part of the node and the network
+  Seconds checkpoint_time{0};      // in which training stands still
+  Seconds checkpoint_interval{0};  // 0: the best
+  Seconds restart_time{0};         // from a failure until training goes on
+};
+
 // A scenario with every default filled in. Model, cluster and runtime stay trees (resolved: names
 // looked up, overrides merged) until `models`, `hardware` and `strategies` read them.
 struct Scenario {
@@ -77,6 +98,8 @@ struct Scenario {
   std::string runtime_name = "pytorch-eager";
   Training training;
   Plan plan;
+  Variation variation;
+  std::optional<Failures> failures;
   Mark mark;  // of the scenario, for errors about combinations
   // Marks of `plan` and `training` keys by dotted name, so that later checks point at the line.
   std::vector<std::pair<std::string, Mark>> marks;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "sim/config/reader.hpp"
@@ -15,6 +16,9 @@ Precision read_precision(Reader& training);
 Training read_training(Reader& training);
 // Defaults that differ between frameworks follow `runtime_name`.
 Plan read_plan(Reader& plan, const std::string& runtime_name);
+
+Variation read_variation(Reader& variation);
+std::optional<Failures> read_failures(Reader& failures);
 
 // Refuses `key` where it is given: a name that is settled, for something that cannot be simulated.
 void refuse_unsupported(Reader& r, const std::string& key, const std::string& feature);

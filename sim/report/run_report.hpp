@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,7 +11,9 @@
 #include "sim/engine/replay.hpp"
 #include "sim/report/breakdown.hpp"
 #include "sim/report/critical_path.hpp"
+#include "sim/report/goodput.hpp"
 #include "sim/report/memory_timeline.hpp"
+#include "sim/report/trials.hpp"
 #include "sim/report/utilisation.hpp"
 #include "sim/report/writers/writers.hpp"
 
@@ -45,6 +48,8 @@ struct RunReport {
   std::vector<std::string> notes;  // "attention's backward efficiency is transferred from ..."
   // Largest contributors to a peak that does not fit and what would help, ready to print.
   std::vector<std::string> memory_advice;
+  Trials trials;                   // without step times: nothing varies
+  std::optional<Goodput> goodput;  // where failures are given
   struct Simulation {
     std::uint64_t tasks = 0, events = 0;
     double wall_s = 0;

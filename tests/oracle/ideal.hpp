@@ -84,9 +84,8 @@ class Retimed {
       Segment& segment = program.segments[id];
       const bool is_forward = segment.name == "block forward";
       const SimTime time = is_forward ? forward : backward;
-      Instr work;
-      work.what = Kernel{MemoryWork{"ideal", Bytes(time.ps), Bytes(0), 0}, 0};
-      work.activity = is_forward ? Activity::kForward : Activity::kBackward;
+      const Instr work{Kernel{MemoryWork{"ideal", Bytes(time.ps), Bytes(0), 0}, 0}, Seconds(0), 0,
+                       is_forward ? Activity::kForward : Activity::kBackward};
       segment.instrs.insert(segment.instrs.begin(), work);
     }
     const Lowered lowered = lower(program, cluster, {});

@@ -19,6 +19,7 @@ struct Options {
   std::string scenario, plan, json, trace, dump;
   std::vector<std::string> overrides;
   bool ideal = false, no_fold = false;
+  int trials = 1;
 };
 
 Scenario pick(std::vector<Scenario> all, const Options& o) {
@@ -44,6 +45,10 @@ int run(const Options& o) {
   SimulationOptions options;
   options.ideal = o.ideal;
   options.fold = !o.no_fold;
+  options.trials = o.trials;
+  if (o.trials > 1 && !scenario.variation.any())
+    throw UserError(scenario.mark, "every trial would be the same: the scenario varies nothing",
+                    "variation: {kernel_jitter: 0.02}");
   const Simulation s = simulate(scenario, options);
   if (!o.dump.empty()) {
     std::fputs(dump_stage(o.dump, scenario, s).c_str(), stdout);
@@ -72,6 +77,8 @@ void setup_run(CLI::App& sub, std::function<int()>& action) {
   sub.add_option("--trace", o->trace, "writes a Chrome trace (gzip when it ends in .gz)");
   sub.add_option("--dump", o->dump,
                  "prints one stage instead: " + fmt::format("{}", fmt::join(dump_stages(), ", ")));
+  sub.add_option("--trials", o->trials, "steps to simulate of a scenario that varies at random")
+      ->check(CLI::Range(1, 100000));
   sub.add_flag("--ideal", o->ideal, "efficiency 1, no host and no fixed cost");
   sub.add_flag("--no-fold", o->no_fold, "simulates every rank on its own");
   action = [o] { return run(*o); };

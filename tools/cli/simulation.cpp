@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include "models/op_graph.hpp"
 #include "sim/base/format.hpp"
@@ -168,9 +169,17 @@ Flops step_flops(const Program& program, const RankProgram& rank) {
   return Flops(sum);
 }
 
-void replay_tasks(Simulation& s, const SimulationOptions& options) {
+struct Replay {
+  bool merge = true;
+  Variation variation;
+  int trial = 0;
+};
+
+void replay_tasks(Simulation& s, const Replay& replay) {
   LowerOptions lower_options;
-  lower_options.merge = options.merge;
+  lower_options.merge = replay.merge;
+  lower_options.variation = replay.variation;
+  lower_options.trial = replay.trial;
   s.lowered = lower(s.program, s.cluster, lower_options);
   s.timeline = simulate(s.lowered.graph);
 }
@@ -178,7 +187,7 @@ void replay_tasks(Simulation& s, const SimulationOptions& options) {
 // The power limit holds the clock down by the average load of the whole step, which is known once
 // the step has been simulated at full clock: then it is simulated again. Every type of GPU by its
 // own busiest rank.
-void throttle(Simulation& s, const SimulationOptions& options) {
+void throttle(Simulation& s, const Replay& replay) {
   const StepWindow window = step_window(s.lowered.graph, s.timeline, s.lowered.notes);
   bool slower = false;
   for (int type = 0; type <= static_cast<int>(s.cluster.other_gpus.size()); ++type) {
@@ -193,7 +202,36 @@ void throttle(Simulation& s, const SimulationOptions& options) {
     gpu.sustained_clock = 1 / (1 + (rate - gpu.throttle_from).value / gpu.throttle_per.value);
     slower = true;
   }
-  if (slower) replay_tasks(s, options);
+  if (slower) replay_tasks(s, replay);
+}
+
+// Simulates every trial and ends with the one nearest to their mean, which the report is of.
+void try_steps(Simulation& s, Replay replay, int trials) {
+  std::vector<Seconds> times;
+  for (replay.trial = 0; replay.trial < trials; ++replay.trial) {
+    if (replay.trial > 0) replay_tasks(s, replay);
+    const StepWindow window = step_window(s.lowered.graph, s.timeline, s.lowered.notes);
+    times.push_back((window.end - window.begin).seconds());
+  }
+  s.report.trials = summarise_trials(times);
+  const Seconds mean = s.report.trials.mean;
+  const auto nearest = std::min_element(times.begin(), times.end(), [&](Seconds a, Seconds b) {
+    return std::abs((a - mean).value) < std::abs((b - mean).value);
+  });
+  replay.trial = static_cast<int>(nearest - times.begin());
+  if (replay.trial + 1 < trials) replay_tasks(s, replay);
+}
+
+// Every failure of a GPU ends the job.
+Goodput goodput_of(const RunReport& report, const Failures& f) {
+  Goodput g;
+  g.failures = {f.mean_time_between / report.gpus, f.checkpoint_time, f.restart_time};
+  g.best = best_interval(g.failures);
+  g.young = young_interval(g.failures);
+  g.interval = f.checkpoint_interval.value > 0 ? f.checkpoint_interval : g.best;
+  g.share = goodput(g.failures, g.interval);
+  g.tokens_per_second = g.share * report.tokens_per_second;
+  return g;
 }
 
 }  // namespace
@@ -209,12 +247,16 @@ Simulation simulate(const Scenario& scenario, const SimulationOptions& options) 
     s.runtime = idealised(s.runtime);
   }
   s.plan = resolve_plan(scenario, s.model, s.cluster, s.runtime);
-  s.program = build_program(s.plan, s.model, s.cluster, s.runtime, {options.fold, false});
-  replay_tasks(s, options);
-  throttle(s, options);
+  s.program = build_program(s.plan, s.model, s.cluster, s.runtime,
+                            {options.fold, scenario.variation.any()});
+  Replay first{options.merge, scenario.variation, 0};
+  replay_tasks(s, first);
+  throttle(s, first);
+  if (scenario.variation.any()) try_steps(s, first, options.trials);
   describe(s, scenario);
   times(s);
   throughput(s);
+  if (scenario.failures) s.report.goodput = goodput_of(s.report, *scenario.failures);
   memory(s);
   RunReport::Simulation& run = s.report.simulation;
   run.tasks = s.lowered.graph.size();

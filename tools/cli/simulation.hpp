@@ -18,6 +18,7 @@ struct SimulationOptions {
   bool ideal = false;  // efficiency 1, no host, no fixed cost
   bool fold = true;
   bool merge = true;  // false: a task a kernel, for traces
+  int trials = 1;     // steps to simulate of a scenario that varies at random
 };
 
 struct Simulation {

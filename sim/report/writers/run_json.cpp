@@ -54,6 +54,29 @@ Json simulation_json(const RunReport::Simulation& simulation) {
               {"timing_hash", simulation.timing_hash}};
 }
 
+Json trials_json(const Trials& t) {
+  Json times = Json::array();
+  for (const Seconds s : t.step_times) times.push_back(number(s));
+  return Json{{"count", t.step_times.size()},
+              {"mean_step_time_s", number(t.mean)},
+              {"confidence_95_s", Json::array({number(t.interval_low), number(t.interval_high)})},
+              {"standard_deviation_s", number(t.deviation)},
+              {"least_s", number(t.least)},
+              {"most_s", number(t.most)},
+              {"step_times_s", std::move(times)}};
+}
+
+Json goodput_json(const Goodput& g) {
+  return Json{{"goodput", number(g.share)},
+              {"tokens_per_second", number(g.tokens_per_second)},
+              {"mean_time_between_failures_s", number(g.failures.mean_time_between)},
+              {"checkpoint_time_s", number(g.failures.checkpoint)},
+              {"restart_time_s", number(g.failures.restart)},
+              {"checkpoint_interval_s", number(g.interval)},
+              {"best_checkpoint_interval_s", number(g.best)},
+              {"young_checkpoint_interval_s", number(g.young)}};
+}
+
 Json report_json(const RunReport& report) {
   Json json{{"schema", "rehearse.run/1"},
             {"scenario", report.scenario},
@@ -89,6 +112,8 @@ Json report_json(const RunReport& report) {
   for (const CommunicationRow& row : report.communication) {
     json["communication"].push_back(communication_json(row));
   }
+  if (!report.trials.step_times.empty()) json["trials"] = trials_json(report.trials);
+  if (report.goodput) json["goodput"] = goodput_json(*report.goodput);
   json["notes"] = report.notes;
   json["memory_advice"] = report.memory_advice;
   json["simulation"] = simulation_json(report.simulation);

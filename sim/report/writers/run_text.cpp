@@ -51,6 +51,30 @@ std::string headline(const RunReport& r) {
   return out;
 }
 
+std::string variation_lines(const RunReport& r) {
+  std::string out;
+  if (const Trials& t = r.trials; !t.step_times.empty())
+    out += wrap(
+        "trials          ",
+        fmt::format("{} steps: mean {} (95 % within {} to {}), deviation {}, {} to {}",
+                    t.step_times.size(), format_seconds(t.mean), format_seconds(t.interval_low),
+                    format_seconds(t.interval_high), format_seconds(t.deviation),
+                    format_seconds(t.least), format_seconds(t.most)));
+  if (r.goodput) {
+    const Goodput& g = *r.goodput;
+    out +=
+        wrap("goodput         ",
+             fmt::format("{} of the time, {:.1f} tokens/s: a failure every {}, a checkpoint of {} "
+                         "every {} (best {}, Young {}), restart {}",
+                         format_percent(g.share), g.tokens_per_second,
+                         format_seconds(g.failures.mean_time_between),
+                         format_seconds(g.failures.checkpoint), format_seconds(g.interval),
+                         format_seconds(g.best), format_seconds(g.young),
+                         format_seconds(g.failures.restart)));
+  }
+  return out;
+}
+
 std::string breakdown_section(const RunReport& r) {
   const Breakdown& parts = r.breakdown;
   const Seconds total = parts.total();
@@ -126,6 +150,7 @@ std::string run_text(const RunReport& report) {
   std::string out = title(report) + "\n";
   if (!report.fits) out += memory_verdict(report) + "\n";
   out += headline(report);
+  out += variation_lines(report);
   if (report.fits) out += memory_verdict(report);
   out += "\n" + breakdown_section(report);
   if (!report.stages.empty()) out += "\n" + memory_section(report);
