@@ -18,22 +18,27 @@ std::int64_t segment_size(std::int64_t size) {
 
 }  // namespace
 
+std::vector<CachingAllocator::Pool::Free>::iterator CachingAllocator::Pool::find(
+    std::int64_t size, std::int64_t address) {
+  return std::lower_bound(free_.begin(), free_.end(), std::pair{size, address},
+                          [](const Free& f, const std::pair<std::int64_t, std::int64_t>& key) {
+                            return std::pair{f.size, f.address} < key;
+                          });
+}
+
 CachingAllocator::Handle CachingAllocator::Pool::take(std::int64_t size) {
-  const auto it = std::lower_bound(free_.begin(), free_.end(), std::pair{size, Handle{0}});
+  const auto it = find(size, 0);
   if (it == free_.end()) return 0;
-  const Handle h = it->second;
+  const Handle h = it->handle;
   free_.erase(it);
   return h;
 }
 
-void CachingAllocator::Pool::insert(std::int64_t size, Handle h) {
-  const std::pair block{size, h};
-  free_.insert(std::lower_bound(free_.begin(), free_.end(), block), block);
+void CachingAllocator::Pool::insert(const Block& b, Handle h) {
+  free_.insert(find(b.size, b.address), {b.size, b.address, h});
 }
 
-void CachingAllocator::Pool::erase(std::int64_t size, Handle h) {
-  free_.erase(std::lower_bound(free_.begin(), free_.end(), std::pair{size, h}));
-}
+void CachingAllocator::Pool::erase(const Block& b) { free_.erase(find(b.size, b.address)); }
 
 CachingAllocator::Handle CachingAllocator::new_block(const Block& b) {
   if (unused_.empty()) {
@@ -50,8 +55,9 @@ CachingAllocator::Handle CachingAllocator::find_or_reserve(std::int64_t size) {
   const bool small = size <= kMiB;
   if (const Handle h = pool(small).take(size)) return h;
   const std::int64_t whole = segment_size(size);
+  const std::int64_t address = reserved_;
   reserved_ += whole;
-  return new_block({whole, true, small, 0, 0});
+  return new_block({whole, address, true, small, 0, 0});
 }
 
 CachingAllocator::Handle CachingAllocator::allocate(Bytes bytes) {
@@ -60,11 +66,12 @@ CachingAllocator::Handle CachingAllocator::allocate(Bytes bytes) {
   const std::int64_t left = blocks_[h].size - size;
   const bool small = blocks_[h].small;
   if (small ? left >= kRound : left > kMiB) {
-    const Handle rest = new_block({left, true, small, h, blocks_[h].next});
+    const Handle rest =
+        new_block({left, blocks_[h].address + size, true, small, h, blocks_[h].next});
     if (blocks_[rest].next) blocks_[blocks_[rest].next].previous = rest;
     blocks_[h].next = rest;
     blocks_[h].size = size;
-    pool(small).insert(left, rest);
+    pool(small).insert(blocks_[rest], rest);
   }
   blocks_[h].free = false;
   allocated_ += blocks_[h].size;
@@ -84,15 +91,15 @@ void CachingAllocator::release(Handle h) {
   };
   Handle at = h;
   if (const Handle n = blocks_[at].next; n && blocks_[n].free) {
-    pool(b.small).erase(blocks_[n].size, n);
+    pool(blocks_[n].small).erase(blocks_[n]);
     join(at, n);
   }
   if (const Handle p = blocks_[at].previous; p && blocks_[p].free) {
-    pool(blocks_[at].small).erase(blocks_[p].size, p);
+    pool(blocks_[p].small).erase(blocks_[p]);
     join(p, at);
     at = p;
   }
-  pool(blocks_[at].small).insert(blocks_[at].size, at);
+  pool(blocks_[at].small).insert(blocks_[at], at);
 }
 
 }  // namespace rehearse

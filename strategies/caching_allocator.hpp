@@ -26,20 +26,26 @@ class CachingAllocator {
  private:
   struct Block {
     std::int64_t size = 0;
+    std::int64_t address = 0;  // segments lie one after another
     bool free = false;
     bool small = false;
     Handle previous = 0, next = 0;  // neighbours in the segment, 0: none
   };
-  // Free blocks by size, then handle. There are few: a sorted vector beats a tree.
+  // Free blocks by size, then address. There are few: a sorted vector beats a tree.
   class Pool {
    public:
     // Takes out the smallest of at least `size`; 0 when there is none.
     Handle take(std::int64_t size);
-    void insert(std::int64_t size, Handle h);
-    void erase(std::int64_t size, Handle h);
+    void insert(const Block& b, Handle h);
+    void erase(const Block& b);
 
    private:
-    std::vector<std::pair<std::int64_t, Handle>> free_;
+    struct Free {
+      std::int64_t size, address;
+      Handle handle;
+    };
+    std::vector<Free>::iterator find(std::int64_t size, std::int64_t address);
+    std::vector<Free> free_;
   };
 
   Pool& pool(bool small) { return small ? small_ : large_; }

@@ -1,5 +1,7 @@
 #include "strategies/memory.hpp"
 
+#include <algorithm>
+#include <array>
 #include <unordered_map>
 #include <vector>
 
@@ -63,7 +65,11 @@ Effect effect_of(const StepList::Pass& pass, const std::vector<Effect>& segments
   return e;
 }
 
-// Every allocation and free in the order of the program, through the caching allocator.
+// Steps that a run needs until its allocator holds what it will: the first makes the optimizer's
+// states after its peak, the second has DDP's new buckets.
+constexpr int kSettlingSteps = 3;
+
+// Every allocation and free of a run's first steps, in order, through the caching allocator.
 class Reserved {
  public:
   Reserved(const Program& program, const RankProgram& rank)
@@ -81,22 +87,18 @@ class Reserved {
   }
 
   Bytes run() {
-    for (const Bytes b :
-         {rank_.parameters, rank_.optimizer_states, rank_.persistent_gradients, rank_.buffers})
-      if (b.value > 0) allocator_.allocate(b);
-    for (const StepList::Call& call : rank_.steps.calls()) {
-      const std::int64_t shift = rank_.steps.frame_shift(call) * kSlots;
-      for (const Change& c : passes_[call.pass]) {
-        const std::int64_t place = c.place + (c.moves ? shift : 0);
-        if (c.allocate) {
-          held_[place] = allocator_.allocate(Bytes(c.bytes));
-        } else if (const auto it = held_.find(place); it != held_.end()) {
-          allocator_.release(it->second);
-          held_.erase(it);
-        }
+    set_up();
+    const auto& calls = rank_.steps.calls();
+    Bytes before(0);
+    for (int step = 0; step < kSettlingSteps && (step < 2 || before < reserved()); ++step) {
+      before = reserved();
+      if (step == 1) keep(rank_.setup.before_second);
+      for (std::size_t i = 0; i < calls.size(); ++i) {
+        if (step == 0 && i == rank_.setup.update) keep(rank_.setup.states);
+        call(calls[i]);
       }
     }
-    return allocator_.reserved();
+    return reserved();
   }
 
  private:
@@ -104,11 +106,70 @@ class Reserved {
   struct Change {
     std::int64_t place = 0;  // frame and slot, and whether it outlives frames
     std::int64_t bytes = 0;
-    bool allocate = false;
+    std::uint32_t pieces = 0;
+    bool allocate = true;
+    StreamKind pool{};
     bool moves = false;  // with the micro-batch
+  };
+  // What a place holds, of one pool.
+  struct Held {
+    CachingAllocator::Handle first = 0;
+    std::uint32_t pieces = 0;
+    StreamKind pool{};
+    std::vector<CachingAllocator::Handle> others;
   };
   static constexpr std::int64_t kSlots = std::int64_t{1} << 31;
   static constexpr std::int64_t kOutlives = std::int64_t{1} << 62;
+
+  CachingAllocator& pool(StreamKind s) { return pools_[static_cast<std::size_t>(s)]; }
+  Bytes reserved() const {
+    Bytes sum(0);
+    for (const CachingAllocator& a : pools_) sum += a.reserved();
+    return sum;
+  }
+
+  void keep(const std::vector<Bytes>& sizes) {
+    for (Bytes b : sizes)
+      if (b.value > 0) pool(StreamKind::kCompute).allocate(b);
+  }
+
+  void set_up() {
+    std::vector<CachingAllocator::Handle> made(rank_.setup.ids, 0);
+    CachingAllocator& a = pool(StreamKind::kCompute);
+    for (const Setup::Change& c : rank_.setup.before_first) {
+      if (c.allocate)
+        made[c.id] = c.bytes.value > 0 ? a.allocate(c.bytes) : 0;
+      else if (made[c.id] > 0)
+        a.release(made[c.id]);
+    }
+  }
+
+  void call(const StepList::Call& call) {
+    const std::int64_t shift = rank_.steps.frame_shift(call) * kSlots;
+    for (const Change& c : passes_[call.pass]) {
+      const std::int64_t place = c.place + (c.moves ? shift : 0);
+      if (c.allocate)
+        allocate(held_[place], c);
+      else
+        release(place);
+    }
+  }
+
+  void allocate(Held& held, const Change& c) {
+    CachingAllocator& a = pool(c.pool);
+    held = {0, c.pieces, c.pool, {}};
+    if (c.pieces == 0) held.first = a.allocate(Bytes(c.bytes));
+    for (Bytes b : program_.pieces[c.pieces]) held.others.push_back(a.allocate(b));
+  }
+
+  void release(std::int64_t place) {
+    const auto it = held_.find(place);
+    if (it == held_.end()) return;
+    CachingAllocator& a = pool(it->second.pool);
+    if (it->second.pieces == 0) a.release(it->second.first);
+    for (CachingAllocator::Handle h : it->second.others) a.release(h);
+    held_.erase(it);
+  }
 
   void add(std::uint32_t pass, const MemoryChange& c, std::int32_t frame) {
     if (c.bytes.value == 0) return;
@@ -119,15 +180,15 @@ class Reserved {
     if (c.scope == MemoryScope::kModel) at = program_.positions;
     const bool outlives = c.scope == MemoryScope::kRank || c.scope == MemoryScope::kModel;
     const std::int64_t place = (at + 1) * kSlots + c.slot + 2;
-    passes_[pass].push_back(
-        {outlives ? kOutlives + place : place, c.bytes.value, c.allocate, !outlives});
+    passes_[pass].push_back({outlives ? kOutlives + place : place, c.bytes.value, c.pieces,
+                             c.allocate, c.pool, !outlives});
   }
 
   const Program& program_;
   const RankProgram& rank_;
   std::vector<std::vector<Change>> passes_;
-  CachingAllocator allocator_;
-  std::unordered_map<std::int64_t, CachingAllocator::Handle> held_;
+  std::array<CachingAllocator, kStreamKinds> pools_;
+  std::unordered_map<std::int64_t, Held> held_;
 };
 
 }  // namespace

@@ -37,6 +37,12 @@ std::string_view to_string(StreamKind s) {
   return "";
 }
 
+std::uint32_t Program::add_pieces(std::vector<Bytes> sizes) {
+  if (sizes.size() <= 1) return 0;
+  pieces.push_back(std::move(sizes));
+  return static_cast<std::uint32_t>(pieces.size() - 1);
+}
+
 std::uint32_t Program::intern(const std::string& name) {
   const auto it = std::find(names.begin(), names.end(), name);
   if (it != names.end()) return static_cast<std::uint32_t>(it - names.begin());

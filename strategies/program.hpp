@@ -49,6 +49,19 @@ struct CollectiveWork {
   Bytes bytes{0};  // the full buffer
 };
 
+// Streams of a rank. The data-parallel communicator has one, for reductions and for FSDP's gathers,
+// which share its links; a pipeline sends on one a direction, so that they do not wait for each
+// other.
+enum class StreamKind : std::uint8_t {
+  kCompute,
+  kData,
+  kSendNext,
+  kSendPrevious,
+  kCopy  // copies around gathers (FSDP's copy-in)
+};
+inline constexpr int kStreamKinds = 5;
+std::string_view to_string(StreamKind s);
+
 // Memory is named by frame and slot, so that a segment can be called for any layer and micro-batch.
 // A frame is one pass of one graph (embedding, block or head) for one micro-batch; frame f + 1 is
 // the next graph of the same pass.
@@ -60,12 +73,17 @@ enum class MemoryScope : std::uint8_t {
   kModel      // the same, one place for all positions: the gradient of a tied weight
 };
 
+// Several tensors that live and die together are one change: `pieces` has their sizes, for the
+// allocator. PyTorch's allocator keeps the memory of each stream apart: `pool` is the stream that
+// is current when the host asks.
 struct MemoryChange {
   MemoryScope scope{};
   bool allocate = true;
   MemoryCategory category{};
   std::int32_t slot = 0;
   Bytes bytes{0};
+  std::uint32_t pieces = 0;  // of Program::pieces; 0: one tensor
+  StreamKind pool = StreamKind::kCompute;
 };
 
 struct Kernel {
@@ -97,19 +115,6 @@ struct Segment {
 
 using SegmentId = std::uint32_t;
 using EventId = std::int32_t;
-
-// Streams of a rank. The data-parallel communicator has one, for reductions and for FSDP's gathers,
-// which share its links; a pipeline sends on one a direction, so that they do not wait for each
-// other.
-enum class StreamKind : std::uint8_t {
-  kCompute,
-  kData,
-  kSendNext,
-  kSendPrevious,
-  kCopy  // copies around gathers (FSDP's copy-in)
-};
-inline constexpr int kStreamKinds = 5;
-std::string_view to_string(StreamKind s);
 
 struct RunSegment {
   SegmentId segment = 0;
@@ -233,6 +238,27 @@ class StepList {
   std::vector<Call> calls_;
 };
 
+// What a rank allocates beside its steps, tensor by tensor in order, as the allocator sees it: the
+// model's making and the first step shape its segments. (Sums of what stays are in RankProgram.)
+struct Setup {
+  struct Change {
+    bool allocate = true;
+    std::uint32_t id = 0;  // pairs an allocation with its release
+    Bytes bytes{0};
+  };
+  std::vector<Change> before_first;  // the model is built and wrapped
+  std::vector<Bytes> states;         // made by the first update
+  std::vector<Bytes> before_second;  // DDP makes its buckets anew, in the order of the gradients
+  std::size_t update = 0;            // of StepList::calls(): the pass that updates
+
+  std::uint32_t allocate(Bytes b) {
+    before_first.push_back({true, ids, b});
+    return ids++;
+  }
+  void release(std::uint32_t id) { before_first.push_back({false, id, Bytes(0)}); }
+  std::uint32_t ids = 0;
+};
+
 // A rank that is simulated, for itself and for `represents - 1` others that do the same.
 struct RankProgram {
   int rank = 0;
@@ -248,6 +274,7 @@ struct RankProgram {
   Bytes parameters{0}, optimizer_states{0};  // resident for the whole run
   Bytes persistent_gradients{0};
   Bytes buffers{0};  // resident temporaries: workspaces, rotary tables
+  Setup setup;
   int events = 0;
 };
 
@@ -260,7 +287,11 @@ struct Program {
   int positions =
       0;  // graphs of one pass: embedding, blocks, head; frame = micro_batch * positions + position
 
+  std::vector<std::vector<Bytes>> pieces{{}};  // see MemoryChange
+
   std::uint32_t intern(const std::string& name);
+  // 0 for one piece.
+  std::uint32_t add_pieces(std::vector<Bytes> sizes);
 };
 
 }  // namespace rehearse

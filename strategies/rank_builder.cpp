@@ -44,8 +44,11 @@ class RankBuilder {
     if (plan_.pipeline > 1) finish_pipeline();
     data_->finish_backward(writer_);
     reduce_shared_gradients();
+    rank_.setup.update = rank_.steps.calls().size();
+    writer_.begin_pass(0);
     optimizer_step(writer_, plan_, data_->updated_elements(), data_->updated_tensors());
     data_->after_optimizer(writer_);
+    release_outputs();
     residents();
   }
 
@@ -239,13 +242,23 @@ class RankBuilder {
       writer_.allocate(MemoryScope::kRank, u.position, -1, all, MemoryCategory::kTemporary);
       writer_.kernel(StreamKind::kCompute, Activity::kForward, "CatArrayBatchedCopy (outputs)",
                      {"cat", all, all, all.value / 2});
+      writer_.at(0, 0);
+      writer_.release(MemoryScope::kRank, u.position, -1);
+    }
+  }
+
+  // A stage keeps its outputs until the next step begins.
+  void release_outputs() {
+    if (plan_.pipeline == 1 || !runtime_.keeps_logits) return;
+    for (const Unit& u : units_) {
+      const SegmentMaker& head = *u.segments;
+      if (u.position != program_.positions - 1) continue;
+      const Bytes one = head.graph().tensor(head.logits()).bytes();
       for (int m = 0; m < plan_.micro_batches; ++m) {
         writer_.at(m, 0);
         writer_.release(MemoryScope::kFrame, u.position, head.logits_slot(), one,
                         MemoryCategory::kActivations);
       }
-      writer_.at(0, 0);
-      writer_.release(MemoryScope::kRank, u.position, -1);
     }
   }
 
@@ -288,6 +301,22 @@ class RankBuilder {
     const Bytes ids(16 * plan_.training.sequence_length / plan_.context *
                     plan_.training.micro_batch_size * plan_.micro_batches);
     rank_.buffers = runtime_.workspace + ids;
+    set_up();
+  }
+
+  void set_up() {
+    Setup& s = rank_.setup;
+    data_->set_up(s);
+    if (s.before_first.empty()) {  // contiguous buffers
+      s.allocate(rank_.parameters);
+      s.allocate(rank_.persistent_gradients);
+      s.states = {rank_.optimizer_states};
+    }
+    // A workspace for each thread of the host that issues products: forward's and backward's.
+    const Bytes half(runtime_.workspace.value / 2);
+    s.allocate(half);
+    s.allocate(half);
+    s.allocate(rank_.buffers - runtime_.workspace);
   }
 
   Program& program_;

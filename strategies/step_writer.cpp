@@ -49,8 +49,8 @@ void StepWriter::receive(int peer, std::uint32_t tag, Bytes bytes) {
 }
 
 void StepWriter::allocate(MemoryScope scope, int position, std::int32_t slot, Bytes bytes,
-                          MemoryCategory category) {
-  const MemoryChange change{scope, true, category, slot, runtime_.allocated(bytes)};
+                          MemoryCategory category, StreamKind pool, std::uint32_t pieces) {
+  const MemoryChange change{scope, true, category, slot, runtime_.allocated(bytes), pieces, pool};
   const std::int32_t at = scope == MemoryScope::kRank ? position : frame(position);
   filled_[{scope, at, slot}] = change;
   emit(Memory{change, frame(position)});

@@ -43,8 +43,10 @@ class StepWriter {
   void host(Seconds time) { pending_host_ += time; }
   void send(int peer, std::uint32_t tag, Bytes bytes, StreamKind stream);
   void receive(int peer, std::uint32_t tag, Bytes bytes);
+  // `pieces`: of Program::pieces, where `bytes` is several tensors.
   void allocate(MemoryScope scope, int position, std::int32_t slot, Bytes bytes,
-                MemoryCategory category);
+                MemoryCategory category, StreamKind pool = StreamKind::kCompute,
+                std::uint32_t pieces = 0);
   // Frees what allocate() filled, or, given bytes and category, what a segment filled.
   void release(MemoryScope scope, int position, std::int32_t slot);
   void release(MemoryScope scope, int position, std::int32_t slot, Bytes bytes,

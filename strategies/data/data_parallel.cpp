@@ -59,6 +59,24 @@ void release_gradients(StepWriter& w, std::span<Unit> units) {
     for (const Parameter& p : u.parameters) release_gradient(w, u, p);
 }
 
+std::vector<std::int64_t> parameter_elements(const DataContext& c) {
+  std::vector<std::int64_t> out;
+  for (const Unit& u : c.units)
+    for (const Parameter& p : u.parameters) out.push_back(p.elements);
+  return out;
+}
+
+void set_up_parameters(Setup& setup, const DataContext& c) {
+  const std::int64_t size = size_of(c.precision().parameters).value;
+  for (std::int64_t n : parameter_elements(c)) setup.allocate(Bytes(n * size));
+}
+
+void set_up_states(Setup& setup, const DataContext& c, std::span<const std::int64_t> elements) {
+  if (c.plan.training.optimizer != OptimizerKind::kAdamW) return;
+  const std::int64_t size = size_of(c.precision().optimizer_states).value;
+  for (std::int64_t n : elements) setup.states.insert(setup.states.end(), 2, Bytes(n * size));
+}
+
 void zero_gradients(StepWriter& w, const DataContext& c) {
   const Bytes bytes(c.elements() * size_of(c.precision().gradients).value);
   w.kernel(StreamKind::kCompute, Activity::kOptimizer, "fill (gradient buffers)",

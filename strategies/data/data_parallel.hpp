@@ -54,6 +54,8 @@ class DataParallel {
   virtual std::int64_t updated_tensors() const = 0;
   virtual Bytes parameter_bytes() const = 0;
   virtual Bytes persistent_gradient_bytes() const { return Bytes(0); }
+  // The same tensor by tensor; nothing where they are cut from contiguous buffers.
+  virtual void set_up(Setup&) const {}
 };
 
 // What every strategy knows.
@@ -72,6 +74,12 @@ void run_backward(StepWriter& w, const Unit& unit, BackwardPart part, GradientSt
 void release_gradient(StepWriter& w, const Unit& unit, const Parameter& p);
 // Gradients that are not persistent die when the optimizer has used them (zero_grad).
 void release_gradients(StepWriter& w, std::span<Unit> units);
+
+// Every parameter is a tensor of its own, and so are its optimizer states.
+void set_up_parameters(Setup& setup, const DataContext& c);
+void set_up_states(Setup& setup, const DataContext& c, std::span<const std::int64_t> elements);
+// Elements of every parameter, in order.
+std::vector<std::int64_t> parameter_elements(const DataContext& c);
 
 // Persistent gradient buffers start a step with zeros.
 void zero_gradients(StepWriter& w, const DataContext& c);

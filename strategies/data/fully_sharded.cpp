@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <map>
 
 #include "strategies/data/data_parallel.hpp"
@@ -8,6 +9,7 @@ namespace {
 // Slots of memory of a unit, outside those of its parameters' gradients.
 enum Slot : std::int32_t {
   kGathered = 1 << 20,
+  kCastShare,
   kUnsharded,
   kReduceInput,
   kShard,
@@ -32,14 +34,15 @@ class FullySharded final : public DataParallel {
 
   void begin_step(StepWriter&) override {
     gathered_.clear();
-    copied_out_ = reduced_ = -1;
+    copied_out_ = reduced_ = copied_group_ = -1;
   }
 
-  void before_forward(StepWriter& w, const Unit& u) override { use(w, u); }
+  void before_forward(StepWriter& w, const Unit& u) override { use(w, u, true); }
 
   void after_forward(StepWriter& w, const Unit& u) override {
     if (c_.plan.plan.zero_stage == 3 && !is_edge(u)) reshard(w, group_of(u));
     if (c_.plan.plan.zero_stage == 3 && last_of_root(u)) reshard(w, group_of(u));
+    if (last_of_root(u) || u.position == c_.units.back().position) release_copied(w);
   }
 
   // The loss comes before the hooks of the model that has the head: see backward().
@@ -48,7 +51,7 @@ class FullySharded final : public DataParallel {
   }
 
   void enter(StepWriter& w, const Unit& u) {
-    use(w, u);
+    use(w, u, false);
     // Prefetch the unit that backward needs next.
     const auto i = static_cast<std::size_t>(&u - c_.units.data());
     if (i > 0 && c_.units[i - 1].chunk == u.chunk) gather(w, group_of(c_.units[i - 1]));
@@ -94,6 +97,29 @@ class FullySharded final : public DataParallel {
     for (const Unit& u : c_.units) n += static_cast<std::int64_t>(u.parameters.size());
     return n;
   }
+  // The whole model is built first; then each parameter is replaced by this rank's share of it,
+  // block by block, the root's own last.
+  void set_up(Setup& setup) const override {
+    const std::int64_t size = size_of(c_.precision().parameters).value;
+    std::vector<std::pair<const Unit*, std::vector<std::uint32_t>>> whole;
+    for (const Unit& u : c_.units) {
+      whole.push_back({&u, {}});
+      for (const Parameter& p : u.parameters)
+        whole.back().second.push_back(setup.allocate(Bytes(p.elements * size)));
+    }
+    std::stable_partition(whole.begin(), whole.end(),
+                          [&](const auto& w) { return !is_edge(*w.first); });
+    for (const auto& [u, ids] : whole)
+      for (std::size_t i = 0; i < ids.size(); ++i) {
+        const std::int64_t n = u->parameters[i].elements;
+        setup.allocate(Bytes(share(n) * size));
+        setup.release(ids[i]);
+      }
+    std::vector<std::int64_t> shares = parameter_elements(c_);
+    for (std::int64_t& n : shares) n = share(n);
+    set_up_states(setup, c_, shares);
+  }
+
   Bytes parameter_bytes() const override {
     return Bytes(share(c_.elements()) * size_of(c_.precision().parameters).value);
   }
@@ -147,13 +173,17 @@ class FullySharded final : public DataParallel {
     const Bytes bytes = gathered_bytes(g);
     const Bytes stored(share(groups_.at(g)) * size_of(c_.precision().parameters).value);
     const Bytes own(bytes.value / c_.plan.replicas());
-    w.allocate(MemoryScope::kRank, g, kGathered, bytes, MemoryCategory::kTemporary);
     if (c_.precision().sharded_fp32) {
+      w.allocate(MemoryScope::kRank, g, kCastShare, own, MemoryCategory::kTemporary,
+                 StreamKind::kCopy);
       w.kernel(StreamKind::kCopy, Activity::kCollective, "multi_tensor_apply_kernel (cast)",
                {"copy", stored, own, share(groups_.at(g))});
     }
+    w.allocate(MemoryScope::kRank, g, kGathered, bytes, MemoryCategory::kTemporary,
+               StreamKind::kCopy);
     w.kernel(StreamKind::kCopy, Activity::kCollective, "multi_tensor_apply_kernel (copy-in)",
              {"copy", own, own, share(groups_.at(g))});
+    w.release(MemoryScope::kRank, g, kCastShare);
     w.order(StreamKind::kCopy, StreamKind::kData);
     if (copied_out_ >= 0) w.wait(StreamKind::kData, copied_out_);
     w.collective(StreamKind::kData, CollectiveOp::kAllGather, GroupKind::kData, bytes,
@@ -161,18 +191,44 @@ class FullySharded final : public DataParallel {
     gathered_[g] = w.record(StreamKind::kData);
   }
 
-  void use(StepWriter& w, const Unit& u) {
+  // Parameters of a group as they are computed with, each a tensor.
+  std::uint32_t unsharded_pieces(StepWriter& w, int g) {
+    const auto [it, added] = pieces_.try_emplace(g, 0);
+    if (!added) return it->second;
+    const std::int64_t size = size_of(gathered_type()).value * c_.plan.replicas();
+    std::vector<Bytes> sizes;
+    for (const Unit& v : c_.units)
+      if (group_of(v) == g)
+        for (const Parameter& p : v.parameters)
+          sizes.push_back(w.runtime().allocated(Bytes(share(p.elements) * size)));
+    return it->second = w.program().add_pieces(std::move(sizes));
+  }
+
+  // In forward what was gathered is kept until the next unit's parameters are copied out, so that
+  // the copy and the next gather overlap.
+  void release_copied(StepWriter& w) {
+    if (copied_group_ >= 0) w.release(MemoryScope::kRank, copied_group_, kGathered);
+    copied_group_ = -1;
+  }
+
+  void use(StepWriter& w, const Unit& u, bool forward) {
     const int g = group_of(u);
     const bool there = gathered_.contains(g) && gathered_[g] < 0;
     if (there) return;
+    if (!forward || copied_group_ == g) release_copied(w);
     w.host(c_.runtime.host_per_unshard);
     gather(w, g);
     w.wait(StreamKind::kCompute, gathered_[g]);
     const Bytes bytes = gathered_bytes(g);
-    w.allocate(MemoryScope::kRank, g, kUnsharded, bytes, MemoryCategory::kTemporary);
+    if (forward) release_copied(w);
+    w.allocate(MemoryScope::kRank, g, kUnsharded, bytes, MemoryCategory::kTemporary,
+               StreamKind::kCompute, unsharded_pieces(w, g));
     w.kernel(StreamKind::kCompute, Activity::kCollective, "split_with_sizes_copy_out",
              {"copy_out", bytes, bytes, groups_.at(g)});
-    w.release(MemoryScope::kRank, g, kGathered);
+    if (forward)
+      copied_group_ = g;
+    else
+      w.release(MemoryScope::kRank, g, kGathered);
     copied_out_ = w.record(StreamKind::kCompute);
     gathered_[g] = -1;  // on the device, copied out
   }
@@ -220,7 +276,7 @@ class FullySharded final : public DataParallel {
     const Bytes shard(share(n) * size_of(c_.precision().gradients).value);
     const bool adds = !first && reduces_each();
     w.allocate(MemoryScope::kRank, g, adds ? kReduceOutput : kShard, shard,
-               MemoryCategory::kGradients);
+               MemoryCategory::kGradients, StreamKind::kData);
     w.collective(StreamKind::kData, CollectiveOp::kReduceScatter, GroupKind::kData, bytes,
                  "gradients");
     if (adds) {
@@ -238,6 +294,8 @@ class FullySharded final : public DataParallel {
   std::map<int, EventId> gathered_;     // event of the gather, or -1 once copied out
   EventId copied_out_ = -1, reduced_ = -1;
   int pending_input_ = -1;
+  int copied_group_ = -1;
+  std::map<int, std::uint32_t> pieces_;  // of each group's parameters
 };
 
 }  // namespace

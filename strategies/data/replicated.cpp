@@ -43,6 +43,11 @@ class Replicated final : public DataParallel {
   Bytes parameter_bytes() const override {
     return Bytes(c_.elements() * size_of(c_.precision().parameters).value);
   }
+  void set_up(Setup& setup) const override {
+    if (c_.runtime.persistent_gradients) return;
+    set_up_parameters(setup, c_);
+    set_up_states(setup, c_, parameter_elements(c_));
+  }
   Bytes persistent_gradient_bytes() const override {
     if (!c_.runtime.persistent_gradients) return Bytes(0);
     return Bytes(c_.elements() * size_of(c_.precision().gradients).value);

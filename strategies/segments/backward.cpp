@@ -81,15 +81,14 @@ void SegmentBuilder::backward_communication(const Op& op) {
 
 void SegmentBuilder::input_gradients(const Op& op) {
   const PassTemplate& pass = template_of(context_.runtime, graph_, op).backward;
-  Bytes temporary = temporary_bytes(pass, traffic_base(graph_, op));
+  std::vector<Bytes> temporary = temporaries(pass, traffic_base(graph_, op));
   if (op.ring > 1) {
     const auto messages = ring_messages(graph_, op, AttentionDirection::kBackward);
     for (Bytes b : messages) beside(CollectiveOp::kSendRecv, b, GroupKind::kContext);
-    temporary += Bytes(4 * messages.front().value);  // of two hops, with their gradients
+    temporary.insert(temporary.end(), 4, messages.front());  // of two hops, with their gradients
   }
   const std::int32_t scratch = next_slot_++;
-  if (temporary.value > 0)
-    allocate(MemoryScope::kFrame, scratch, temporary, MemoryCategory::kTemporary);
+  allocate(scratch, temporary);
   // A cast that is fused with a norm costs nothing.
   const bool absorbed =
       op.kind == OpKind::kCast && context_.runtime.fused_operators.contains(op.kind);
@@ -105,7 +104,7 @@ void SegmentBuilder::input_gradients(const Op& op) {
   if (!absorbed) kernels(input_gradient_kernels(context_, graph_, op), op, pass.host);
   backward_communication(op);
   for (TensorId in : later) contribute(in, op, pass_through);
-  if (temporary.value > 0) release(MemoryScope::kFrame, scratch);
+  if (!temporary.empty()) release(MemoryScope::kFrame, scratch);
 }
 
 void SegmentBuilder::store_gradient(TensorId p, const Op& op, GradientStore store) {
@@ -150,11 +149,9 @@ void SegmentBuilder::weight_gradients(const Op& op, GradientStore asked, bool pr
   const GradientStore store = store_of(op, asked);
   const bool kept = store == GradientStore::kFresh && !rt.persistent_gradients;
   const std::int32_t scratch = next_slot_++;
-  Bytes bytes(0), stored(0);
-  for (TensorId p : op.parameters) {
-    bytes += graph_.tensor(p).bytes();
-    stored += Bytes(graph_.tensor(p).elements() * size_of(options_.gradient).value);
-  }
+  std::vector<Bytes> computed;  // as the products give them
+  for (TensorId p : op.parameters)
+    computed.emplace_back(graph_.tensor(p).bytes().value / (kept ? 2 : 1));
   if (kept)
     for (TensorId p : op.parameters)
       allocate(gradient_scope(p), gradient_slot(p),
@@ -162,9 +159,7 @@ void SegmentBuilder::weight_gradients(const Op& op, GradientStore asked, bool pr
                MemoryCategory::kGradients);
   const bool fused = rt.fused_gradient_accumulation && op.kind == OpKind::kLinear;
   const bool temporary = !fused && (!kept || options_.autocast);
-  if (temporary)
-    allocate(MemoryScope::kFrame, scratch, kept ? Bytes(bytes.value / 2) : bytes,
-             MemoryCategory::kTemporary);
+  if (temporary) allocate(scratch, computed);
   if (product)
     kernels(weight_gradient_kernels(context_, graph_, op, store != GradientStore::kFresh), op,
             rt.of(op.kind).backward.host);

@@ -61,6 +61,21 @@ void SegmentBuilder::allocate(MemoryScope scope, std::int32_t s, Bytes bytes,
   emit({change, Seconds(0), 0, activity_});
 }
 
+void SegmentBuilder::allocate(std::int32_t s, const std::vector<Bytes>& pieces) {
+  if (pieces.empty()) return;
+  std::vector<Bytes> sizes;
+  Bytes all(0);
+  for (Bytes b : pieces) all += sizes.emplace_back(context_.runtime.allocated(b));
+  const MemoryChange change{MemoryScope::kFrame,
+                            true,
+                            MemoryCategory::kTemporary,
+                            s,
+                            all,
+                            program_.add_pieces(std::move(sizes))};
+  filled_[{MemoryScope::kFrame, s}] = change;
+  emit({change, Seconds(0), 0, activity_});
+}
+
 MemoryChange SegmentBuilder::filled_elsewhere(MemoryScope scope, std::int32_t s) const {
   MemoryChange c{scope, false, MemoryCategory::kActivations, s, Bytes(0)};
   const auto tensors = static_cast<std::int32_t>(graph_.tensors.size());

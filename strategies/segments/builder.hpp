@@ -52,6 +52,8 @@ class SegmentBuilder {
   void collective(CollectiveOp op, Bytes bytes, const Op& at, GroupKind group = GroupKind::kTensor);
   // The next products or attention kernels run beside these, one each; none for a group of one.
   void beside(CollectiveOp op, Bytes bytes, GroupKind group);
+  // Tensors that live and die together; nothing when there are none.
+  void allocate(std::int32_t slot, const std::vector<Bytes>& pieces);
   void allocate(MemoryScope scope, std::int32_t slot, Bytes bytes, MemoryCategory category);
   void release(MemoryScope scope, std::int32_t slot);
   // What a slot holds that another segment of the same graph filled.

@@ -65,15 +65,15 @@ void SegmentBuilder::forward_operator(const Op& op, const std::set<TensorId>& ke
       kernels({fused_kernel(context_, graph_, *run)}, op, pass.host);
     return;
   }
-  Bytes temporary = temporary_bytes(pass, traffic_base(graph_, op));
+  std::vector<Bytes> temporary = temporaries(pass, traffic_base(graph_, op));
   // Keys and values of the hop that is computed and of the next.
   if (op.ring > 1)
-    temporary += Bytes(2 * ring_messages(graph_, op, AttentionDirection::kForward).front().value);
+    temporary.insert(temporary.end(), 2,
+                     ring_messages(graph_, op, AttentionDirection::kForward).front());
   const std::int32_t scratch = next_slot_;
-  if (temporary.value > 0)
-    allocate(MemoryScope::kFrame, scratch, temporary, MemoryCategory::kTemporary);
+  allocate(scratch, temporary);
   forward_kernels_of(op);
-  if (temporary.value > 0) release(MemoryScope::kFrame, scratch);
+  if (!temporary.empty()) release(MemoryScope::kFrame, scratch);
 }
 
 void SegmentBuilder::forward(const std::set<TensorId>& keep, std::size_t end, Activity activity) {

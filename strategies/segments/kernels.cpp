@@ -110,8 +110,21 @@ const OperatorTemplate& template_of(const Runtime& runtime, const OpGraph& g, co
                                                              : runtime.of(op.kind);
 }
 
-Bytes temporary_bytes(const PassTemplate& pass, const TrafficBase& base) {
-  return traffic(pass.temporary, base.inputs.empty() ? Bytes(0) : base.inputs[0], base);
+std::vector<Bytes> temporaries(const PassTemplate& pass, const TrafficBase& base) {
+  Bytes all(0);
+  for (Bytes b : base.inputs) all += b;
+  const std::pair<double, Bytes> terms[] = {
+      {pass.temporary.input, base.inputs.empty() ? Bytes(0) : base.inputs[0]},
+      {pass.temporary.inputs, all},
+      {pass.temporary.output, base.output},
+      {pass.temporary.parameters, base.parameters}};
+  std::vector<Bytes> out;
+  for (const auto& [factor, unit] : terms) {
+    double left = factor;
+    for (; left >= 1; left -= 1) out.push_back(unit);
+    if (left > 0) out.push_back(scaled(left, unit));
+  }
+  return out;
 }
 
 namespace {

@@ -41,7 +41,8 @@ std::vector<Kernel> template_kernels(const KernelContext& c, const PassTemplate&
                                      const TrafficBase& base);
 // How the runtime runs an operator; a residual addition of two types (autocast) is its own.
 const OperatorTemplate& template_of(const Runtime& runtime, const OpGraph& g, const Op& op);
-Bytes temporary_bytes(const PassTemplate& pass, const TrafficBase& base);
+// Tensors that live while the pass runs: each whole multiple of the template is one.
+std::vector<Bytes> temporaries(const PassTemplate& pass, const TrafficBase& base);
 TrafficBase traffic_base(const OpGraph& g, const Op& op);
 
 }  // namespace rehearse

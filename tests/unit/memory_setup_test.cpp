@@ -1,0 +1,74 @@
+// What the allocator sees before the first step, and what of it stays.
+
+#include <catch2/catch.hpp>
+
+#include "tests/unit/strategy_fixture.hpp"
+
+namespace rehearse {
+namespace {
+
+struct SetupSums {
+  Bytes stays{0}, most{0};
+};
+
+SetupSums sums(const Setup& setup) {
+  SetupSums out;
+  std::vector<Bytes> held(setup.ids);
+  for (const Setup::Change& c : setup.before_first) {
+    if (c.allocate) held[c.id] = c.bytes;
+    out.stays = c.allocate ? out.stays + c.bytes : out.stays - held[c.id];
+    out.most = max(out.most, out.stays);
+  }
+  return out;
+}
+
+Bytes sum(const std::vector<Bytes>& list) {
+  Bytes out(0);
+  for (Bytes b : list) out += b;
+  return out;
+}
+
+Built with(int gpus, const std::string& plan, const std::string& precision) {
+  BuildText text;
+  text.gpus = gpus;
+  text.plan = plan;
+  text.training = "micro_batch_size: 1, global_batch_size: 8, precision: " + precision;
+  return build(text);
+}
+
+TEST_CASE("one GPU keeps its parameters, workspaces and tokens; the update makes the states") {
+  const Built b = with(1, "", "bf16");
+  const Setup& s = b.rank().setup;
+  CHECK(sums(s).stays == b.rank().parameters + b.rank().buffers);
+  CHECK(sum(s.states) == b.rank().optimizer_states);
+  CHECK(s.before_second.empty());
+}
+
+TEST_CASE("DDP makes its buckets twice: in the order of parameters, then of gradients") {
+  const Built b = with(2, "data_parallel: 2", "bf16");
+  const RankProgram& r = b.rank();
+  CHECK(sums(r.setup).stays == r.parameters + r.buffers + r.persistent_gradients);
+  CHECK(sum(r.setup.before_second) == r.persistent_gradients);
+}
+
+TEST_CASE("FSDP builds the whole model before it keeps a share of it") {
+  const Built b = with(2, "data_parallel: 2, zero_stage: 3", "fsdp-mixed");
+  const RankProgram& r = b.rank();
+  const SetupSums s = sums(r.setup);
+  CHECK(s.stays == r.parameters + r.buffers);
+  CHECK(s.most >= r.parameters + r.parameters);
+  CHECK(sum(r.setup.states) == r.optimizer_states);
+}
+
+TEST_CASE("FSDP gathers and reduces in memory of their own streams") {
+  const Built b = with(2, "data_parallel: 2, zero_stage: 3", "fsdp-mixed");
+  std::int64_t of_stream[kStreamKinds] = {};
+  for (const Step& step : b.rank().steps)
+    if (const auto* m = std::get_if<Memory>(&step.work); m && m->change.allocate)
+      of_stream[static_cast<int>(m->change.pool)] += m->change.bytes.value;
+  CHECK(of_stream[static_cast<int>(StreamKind::kCopy)] > 0);
+  CHECK(of_stream[static_cast<int>(StreamKind::kData)] >= b.rank().parameters.value);  // rounded up
+}
+
+}  // namespace
+}  // namespace rehearse
