@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "hardware/cluster.hpp"
@@ -40,6 +41,9 @@ std::vector<int> automatic_cuts(int layers, int stages, bool megatron);
 
 // "dp 4", "tp 2 pp 2 1f1b", ...
 std::string plan_text(const ResolvedPlan& plan);
+
+// What plans differ in, as people write it: {"TP", "8"}, {"ZeRO", "1"}, {"recompute", "full"}, ...
+std::vector<std::pair<std::string, std::string>> plan_settings(const ResolvedPlan& plan);
 
 // Global ranks, innermost axis first as `rank_order` says.
 struct RankMap {

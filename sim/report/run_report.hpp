@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sim/base/quantity.hpp"
@@ -32,6 +33,8 @@ struct RunReport {
   std::string plan_name;
   std::string model, cluster, gpu, runtime, precision;
   std::string plan_text;  // "dp 4", "tp 2 pp 2 1f1b", ...
+  // What plans differ in, as people write it: {"TP", "8"}, {"recompute", "full"}, ...
+  std::vector<std::pair<std::string, std::string>> settings;
   std::int64_t parameters = 0;
   int gpus = 0;
   std::int64_t tokens_per_step = 0;

@@ -1,9 +1,12 @@
 """Every file under configs/ loads and takes part in a run."""
 
+import csv
 import os
+import subprocess
+import time
 import unittest
 
-from harness import CONFIGS, CommandTest
+from harness import CONFIGS, REHEARSE, CommandTest
 
 TRAINING = "training: {sequence_length: 1024, micro_batch_size: 1, global_batch_size: %d}\n"
 TINY_MODEL = ("{model_type: llama, num_hidden_layers: 2, hidden_size: 256, num_attention_heads: 8, "
@@ -65,6 +68,23 @@ class ConfigsTest(CommandTest):
         for name in names("scenarios"):
             with self.subTest(scenario=name):
                 self.assertTrue(self.json("compare", name)["runs"])
+
+    def test_every_sweep_runs(self):
+        self.assertGreater(len(names("sweeps")), 0)
+        for name in names("sweeps"):
+            with self.subTest(sweep=name):
+                with open(self.path("r.csv"), "w", encoding="utf-8"):
+                    pass
+                process = subprocess.Popen([REHEARSE, "sweep", name, "--out", "r.csv"], cwd=self.folder,
+                                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                while process.poll() is None and os.path.getsize(self.path("r.csv")) < 2000:
+                    time.sleep(0.01)  # a few rows show that it runs
+                process.terminate()
+                self.assertIn(process.wait(), (0, 143))
+                with open(self.path("r.csv"), encoding="utf-8") as file:
+                    statuses = {row["status"] for row in csv.DictReader(file)}
+                self.assertTrue(statuses)
+                self.assertLessEqual(statuses, {"ok", "out_of_memory", "infeasible"})
 
 
 if __name__ == "__main__":

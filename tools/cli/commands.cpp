@@ -6,6 +6,7 @@ namespace rehearse {
 void setup_run(CLI::App& sub, std::function<int()>& action);
 void setup_compare(CLI::App& sub, std::function<int()>& action);
 void setup_sweep(CLI::App& sub, std::function<int()>& action);
+void setup_search(CLI::App& sub, std::function<int()>& action);
 void setup_price(CLI::App& sub, std::function<int()>& action);
 void setup_validate(CLI::App& sub, std::function<int()>& action);
 void setup_list(CLI::App& sub, std::function<int()>& action);
@@ -17,6 +18,8 @@ constexpr Command kCommands[] = {
     {"compare", "shows plans side by side, best first, with what fits", setup_compare},
     {"sweep", "simulates every combination of a sweep file; resumes where it was stopped",
      setup_sweep},
+    {"search", "finds the best plan that fits: time, cost or memory as the objective",
+     setup_search},
     {"price", "prices one kernel or collective on its own", setup_price},
     {"validate", "shows predicted beside measured for files of measured runs", setup_validate},
     {"list", "lists what there is: models, gpus, clusters, runtimes, ...", setup_list},

@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "sim/base/error.hpp"
-#include "sim/base/suggest.hpp"
 #include "sim/report/run_report.hpp"
 #include "tools/cli/command.hpp"
 #include "tools/cli/dump.hpp"
+#include "tools/cli/pick.hpp"
 #include "tools/cli/simulation.hpp"
 
 namespace rehearse {
@@ -22,24 +22,8 @@ struct Options {
   int trials = 1;
 };
 
-Scenario pick(std::vector<Scenario> all, const Options& o) {
-  std::vector<std::string> names;
-  for (const Scenario& s : all) names.push_back(s.plan_name);
-  if (o.plan.empty()) {
-    if (all.size() == 1) return std::move(all.front());
-    throw UserError(all.front().mark,
-                    fmt::format("the scenario has {} plans ({}); choose one with --plan, or use "
-                                "'rehearse compare'",
-                                all.size(), fmt::join(names, ", ")));
-  }
-  for (Scenario& s : all)
-    if (s.plan_name == o.plan) return std::move(s);
-  throw UserError(all.front().mark, fmt::format("no plan '{}' in the scenario", o.plan),
-                  suggestion(o.plan, names));
-}
-
 int run(const Options& o) {
-  const Scenario scenario = pick(load_scenarios(o.scenario, o.overrides), o);
+  const Scenario scenario = pick_scenario(load_scenarios(o.scenario, o.overrides), o.plan);
   for (const std::string& path : {o.json, o.trace})
     if (!path.empty()) check_output(path);
   SimulationOptions options;

@@ -138,6 +138,7 @@ void describe(Simulation& s, const Scenario& scenario) {
   r.runtime = scenario.runtime_name;
   r.precision = s.plan.training.precision.name;
   r.plan_text = plan_text(s.plan);
+  r.settings = plan_settings(s.plan);
   r.parameters = parameter_count(s.model);
   r.gpus = s.cluster.gpus();
 }

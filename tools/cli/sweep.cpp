@@ -16,6 +16,7 @@
 #include "sim/report/writers/writers.hpp"
 #include "tools/cli/command.hpp"
 #include "tools/cli/sweep/interrupt.hpp"
+#include "tools/cli/sweep/job.hpp"
 #include "tools/cli/sweep/points.hpp"
 
 namespace rehearse {
@@ -66,39 +67,78 @@ std::string farewell(int signal, const std::string& out) {
                      signal == SIGINT ? "Ctrl-C" : "SIGTERM", out);
 }
 
-int sweep(const Options& o) {
-  const RowFormat format = row_format_of(o.out);
+// A sweep file with what its rows look like.
+struct Loaded {
+  explicit Loaded(const Options& o)
+      : points(load_sweep(o.sweep, o.overrides, references)),
+        rows(row_format_of(o.out),
+             fingerprint_of(fmt::format("{}\n{}", REHEARSE_VERSION, points.content())),
+             points.keys()) {}
+
   References references;
-  const Sweep points = load_sweep(o.sweep, o.overrides, references);
+  Sweep points;
+  RowWriter rows;
+};
+
+// The part of a process that others hand points to.
+int work_for_others(const Options& o, Job& job) {
+  const std::string fingerprint = job.await_announcement();
+  if (fingerprint.empty()) return kExitDone;  // rank 0 says why
+  try {
+    const Loaded loaded(o);
+    if (loaded.rows.fingerprint() != fingerprint)
+      throw UserError({}, fmt::format("rank {} reads another sweep than rank 0", job.rank()),
+                      "all machines need the same files");
+    EvaluationCache cache;
+    job.work([&](std::uint64_t point) {
+      return evaluate_row(loaded.points, loaded.rows, point, cache);
+    });
+  } catch (const UserError& e) {
+    std::fputs((std::string(e.what()) + "\n").c_str(), stderr);
+    job.abandon(kExitUserError);
+  }
+  return kExitDone;
+}
+
+std::string last_line(const Options& o, std::uint64_t written, std::uint64_t there,
+                      double seconds) {
+  std::string out = fmt::format("{}: {} points simulated in {:.1f} s, {:.0f} points/s", o.out,
+                                written, seconds, static_cast<double>(written) / seconds);
+  if (there > 0) out += fmt::format("; {} were there already", there);
+  return out + "\n";
+}
+
+int sweep(const Options& o) {
+  row_format_of(o.out);  // throws for a wrong ending
+  Job job;
+  if (job.size() > 1 && o.jobs > 0)
+    throw UserError({}, "--jobs is for one process; mpirun says how many ranks there are");
+  if (job.rank() > 0) return work_for_others(o, job);
+  const Loaded loaded(o);
+  const Sweep& points = loaded.points;
   check_hardware(points);
   check_output(o.out);
-  const RowWriter rows(format,
-                       fingerprint_of(fmt::format("{}\n{}", REHEARSE_VERSION, points.content())),
-                       points.keys());
   SweepSummary summary(points.keys());
   PointSource source(points, summary);
   const Interrupt interrupt;
   const auto begin = std::chrono::steady_clock::now();
-  ResultFile file(o.out, rows, o.restart,
+  ResultFile file(o.out, loaded.rows, o.restart,
                   {[&](std::uint64_t point) { return source.next() == point; },
                    [&](const RowWriter::Parsed& row) { summary.add(row); }});
   std::uint64_t written = 0;
   {
     Progress progress(points.combinations(), source.position());
-    RowCollector collector(rows, file, summary, progress);
-    run_threads(points, rows, source, collector, jobs_of(o));
+    RowCollector collector(loaded.rows, file, summary, progress);
+    job.announce(loaded.rows.fingerprint());
+    if (job.size() > 1)
+      job.hand_out(source, collector);
+    else
+      run_threads(points, loaded.rows, source, collector, jobs_of(o));
     written = collector.written();
   }
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  std::fputs(summary.text().c_str(), stdout);
-  std::fputs(
-      fmt::format(
-          "{}: {} points simulated in {:.1f} s, {:.0f} points/s{}\n", o.out, written, seconds,
-          static_cast<double>(written) / seconds,
-          file.taken_over() > 0 ? fmt::format("; {} were there already", file.taken_over()) : "")
-          .c_str(),
-      stdout);
+  std::fputs((summary.text() + last_line(o, written, file.taken_over(), seconds)).c_str(), stdout);
   if (const int signal = Interrupt::signal(); signal != 0) {
     std::fputs(farewell(signal, o.out).c_str(), stderr);
     return 128 + signal;

@@ -174,10 +174,20 @@ class Search {
         ++out_.bounded;
     }
     std::vector<Evaluation> evaluations(round.size());
+    std::vector<std::string> reasons(round.size());
     in_parallel(round.size(), options_.jobs, [&](std::size_t worker, std::size_t i) {
-      evaluations[i] = evaluate(space_.scenario(space_.choices()[round[i]]), caches_[worker]);
+      try {
+        evaluations[i] = evaluate(space_.scenario(space_.choices()[round[i]]), caches_[worker]);
+      } catch (const UserError& e) {
+        reasons[i] = e.diagnostics().front().message;
+      }
     });
     for (std::size_t i = 0; i < round.size(); ++i) {
+      if (!reasons[i].empty()) {
+        ++out_.infeasible;
+        count_reason(reasons[i]);
+        continue;
+      }
       ++out_.simulated;
       if (!evaluations[i].fits) {
         ++out_.out_of_memory;

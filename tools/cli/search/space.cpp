@@ -7,6 +7,7 @@
 
 #include "hardware/cluster.hpp"
 #include "sim/base/error.hpp"
+#include "sim/base/suggest.hpp"
 #include "sim/config/reader.hpp"
 #include "strategies/schedules/schedule.hpp"
 
@@ -43,8 +44,7 @@ std::vector<T> read_values(const std::vector<Value>& values, const std::string& 
 
 }  // namespace
 
-SearchSpace::SearchSpace(const Scenario& base, int max_gpus, const std::vector<std::string>& over,
-                         References&)
+SearchSpace::SearchSpace(const Scenario& base, int max_gpus, const std::vector<std::string>& over)
     : base_(base) {
   size_up(max_gpus);
   const Model model = read_model(base_.model);

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "models/model.hpp"
-#include "sim/config/references.hpp"
 #include "sim/config/scenario.hpp"
 
 namespace rehearse {
@@ -52,8 +51,7 @@ class SearchSpace {
  public:
   // `max_gpus` 0: the cluster as it is; else every size from one GPU by powers of two of GPUs in a
   // node and of nodes, and the largest.
-  SearchSpace(const Scenario& base, int max_gpus, const std::vector<std::string>& over,
-              References& references);
+  SearchSpace(const Scenario& base, int max_gpus, const std::vector<std::string>& over);
 
   const std::vector<Choice>& choices() const { return choices_; }
   const std::vector<ClusterSize>& sizes() const { return sizes_; }

@@ -1,0 +1,29 @@
+#include <fmt/format.h>
+
+#include "strategies/plan.hpp"
+
+namespace rehearse {
+
+std::vector<std::pair<std::string, std::string>> plan_settings(const ResolvedPlan& p) {
+  static constexpr const char* kRecompute[] = {"none", "selective", "full"};
+  std::vector<std::pair<std::string, std::string>> out;
+  const auto add = [&](const char* name, const auto& value) {
+    out.emplace_back(name, fmt::format("{}", value));
+  };
+  add("DP", p.data);
+  add("TP", p.tensor);
+  add("sequence parallel", p.tensor > 1 && p.plan.sequence_parallel ? "on" : "off");
+  add("CP", p.context);
+  add("PP", p.pipeline);
+  add("schedule", p.pipeline > 1 ? p.schedule->name : "none");
+  add("chunks a rank", p.chunks);
+  add("ZeRO", p.plan.zero_stage);
+  add("micro-batch", p.training.micro_batch_size);
+  add("global batch", p.training.global_batch_size);
+  add("sequence", p.training.sequence_length);
+  add("recompute", kRecompute[static_cast<int>(p.training.recompute)]);
+  add("precision", p.training.precision.name);
+  return out;
+}
+
+}  // namespace rehearse
