@@ -69,6 +69,20 @@ Choice choose(const AttentionModel& model, const AttentionWork& work, Clocks clo
   return {training ? &model.training_forward : &model.forward, false};
 }
 
+void read_first_generation(Reader reader, AttentionModel& model) {
+  model.first_forward = reader.optional<FlopsPerSecond>("forward", model.first_forward);
+  model.first_backward = reader.optional<FlopsPerSecond>("backward", model.first_backward);
+  model.first_source = reader.optional<std::string>("source", model.first_source);
+  reader.finish();
+}
+
+// Zero where the work is not of the first generation, or its rate is not known.
+FlopsPerSecond first_rate(const AttentionModel& model, const AttentionWork& work) {
+  if (!work.first_generation) return FlopsPerSecond(0);
+  return work.direction == AttentionDirection::kBackward ? model.first_backward
+                                                         : model.first_forward;
+}
+
 }  // namespace
 
 std::shared_ptr<const AttentionModel> read_attention_model(Reader& efficiency) {
@@ -85,6 +99,7 @@ std::shared_ptr<const AttentionModel> read_attention_model(Reader& efficiency) {
     model->forward = read_entry(reader);
   }
   read_training(reader.child("training"), *model);
+  read_first_generation(reader.child("first_generation"), *model);
   model->backward_efficiency =
       reader.optional<double>("backward_efficiency", model->backward_efficiency);
   if (!(model->backward_efficiency > 0)) {
@@ -101,6 +116,8 @@ KernelEstimate estimate_attention(const Gpu& gpu, const AttentionWork& work, Clo
   const Seconds compute = flops(work) / peak;
   const Seconds memory = bytes(work) / gpu.memory_bandwidth;
   if (gpu.attention == nullptr) return {compute, memory, Seconds(0)};
+  if (const FlopsPerSecond rate = first_rate(*gpu.attention, work); rate.value > 0)
+    return {max(flops(work) / rate, memory), memory, Seconds(0)};
   const Choice choice = choose(*gpu.attention, work, clocks);
   const AttentionInterpolator& measured = choice.entry->table->get();
   const double flop_factor = choice.stretched ? 1 / gpu.attention->backward_efficiency : 1;
@@ -112,6 +129,7 @@ KernelEstimate estimate_attention(const Gpu& gpu, const AttentionWork& work, Clo
 
 std::string attention_source(const Gpu& gpu, const AttentionWork& work, Clocks clocks) {
   if (gpu.attention == nullptr) return "datasheet, efficiency 1";
+  if (first_rate(*gpu.attention, work).value > 0) return gpu.attention->first_source;
   const Choice choice = choose(*gpu.attention, work, clocks);
   if (!choice.stretched) return choice.entry->source;
   return fmt::format("{}; backward at {:.2f} of the forward rate ({})", choice.entry->source,

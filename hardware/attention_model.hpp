@@ -31,6 +31,9 @@ struct AttentionModel {
   AttentionEntry training_backward;  // no table: not measured
   double backward_efficiency = 1;
   std::string backward_source;
+  // FlashAttention 1's rates; 0: not known, and its works are priced like the others.
+  FlopsPerSecond first_forward{0}, first_backward{0};
+  std::string first_source;
 };
 
 // Reads `efficiency.attention` of a GPU file; null when it is missing.

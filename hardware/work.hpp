@@ -35,6 +35,7 @@ struct AttentionWork {
   bool causal = true;
   DType dtype = DType::kBf16;
   AttentionDirection direction = AttentionDirection::kForward;
+  bool first_generation = false;  // the kernel of FlashAttention 1, whatever the GPU has since
 };
 
 // A kernel bound by memory or by instruction issue: norms, elementwise, copies, the optimizer.

@@ -85,7 +85,8 @@ struct Runtime {
   bool keeps_logits = false;                 // a pipeline's last stage returns all logits
   bool fused_activation = false;             // SwiGLU keeps its input alone
   bool fused_residual_gradients = false;     // a norm's backward adds the residual's gradient
-  bool loss_in_place = false;                // the loss turns its logits into their own gradient
+  bool first_flash_attention = false;  // FlashAttention 1, as flash-attn 1.x and Triton had it
+  bool loss_in_place = false;          // the loss turns its logits into their own gradient
   // Under sequence parallelism a product keeps its part of the sequence and gathers the rest again
   // in backward, and so does attention with gathered keys (Korthikanti et al. 2022, section 4.2.2).
   bool regathers_sequence = false;

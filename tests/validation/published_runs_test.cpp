@@ -1,0 +1,89 @@
+// Published runs (tests/data/published) beside their predictions. The whole tables are compared by
+// `rehearse validate`; here are parts of them, so that a change that spoils a source is seen.
+//
+// Tolerances, of the step time: Korthikanti et al. 2022, table 5: mean 3.5 %, worst 8 %. SC'21,
+// table 1: mean 5 %. Zero Bubble, 1F1B and interleaved: mean 6 %. vTrain, one node, the first 120
+// steps: mean 10 %. NeMo on H100: mean 8 %. llm-foundry: mean 16 %. SimuMax on B200, whose
+// products ran at three quarters of the rate that the silicon tables have: memory alone, mean 1.4
+// %.
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <string>
+
+#include "tools/cli/validation.hpp"
+
+namespace rehearse {
+namespace {
+
+constexpr std::size_t kAll = 100'000;
+
+std::vector<ValidatedRun> validated(const std::string& name, const std::string& series = "",
+                                    std::size_t count = kAll) {
+  std::vector<MeasuredRun> runs =
+      read_measured(std::string(REHEARSE_SOURCE_DIR) + "/tests/data/published/" + name + ".yaml");
+  std::erase_if(runs, [&](const MeasuredRun& r) { return r.series.find(series) == r.series.npos; });
+  runs.resize(std::min(runs.size(), count));
+  return validate_runs(std::move(runs));
+}
+
+ErrorSummary summary_of(const std::vector<ValidatedRun>& runs, const std::string& what) {
+  for (const ErrorSummary& s : summaries(runs)) {
+    INFO(s.what << " mean " << s.mean << " worst " << s.worst << " bias " << s.bias);
+    if (s.what == what) return s;
+  }
+  return {};
+}
+
+ErrorSummary step_time(const std::vector<ValidatedRun>& runs) {
+  return summary_of(runs, "step time");
+}
+
+TEST_CASE("Megatron-LM with selective recomputation and sequence parallelism, 8 to 512 A100") {
+  const ErrorSummary s = step_time(validated("korthikanti2022", "table 5"));
+  REQUIRE(s.count == 8);
+  CHECK(s.mean <= 0.035);
+  CHECK(s.worst <= 0.08);
+}
+
+TEST_CASE("Megatron-LM's weak scaling to 3,072 A100") {
+  const ErrorSummary s = step_time(validated("megatron_sc21_table1"));
+  REQUIRE(s.count == 10);
+  CHECK(s.mean <= 0.05);
+}
+
+TEST_CASE("pipelines alone, 1F1B and interleaved, 8 to 32 A100") {
+  for (const char* series : {"1F1B", "interleaved"}) {
+    const ErrorSummary s = step_time(validated("zero_bubble", series));
+    INFO(series << " mean " << s.mean);
+    REQUIRE(s.count >= 12);
+    CHECK(s.mean <= 0.06);
+  }
+}
+
+TEST_CASE("small models that the host holds back, 2 to 8 A100") {
+  const ErrorSummary s = step_time(validated("vtrain_single_node", "", 120));
+  REQUIRE(s.count == 120);
+  CHECK(s.mean <= 0.10);
+}
+
+TEST_CASE("NeMo's Llama 3.1 on up to 2,048 H100") {
+  const ErrorSummary s = step_time(validated("nvidia_dgxc_benchmarking", "NeMo"));
+  REQUIRE(s.count >= 33);
+  CHECK(s.mean <= 0.08);
+}
+
+TEST_CASE("llm-foundry's FSDP on A100 and H100") {
+  const ErrorSummary s = step_time(validated("mosaicml_llm_foundry", "", 60));
+  REQUIRE(s.count == 60);
+  CHECK(s.mean <= 0.16);
+}
+
+TEST_CASE("memory of Megatron-LM on eight B200") {
+  const ErrorSummary s = summary_of(validated("simumax_b200_megatron"), "peak allocated");
+  REQUIRE(s.count == 16);
+  CHECK(s.mean <= 0.014);
+}
+
+}  // namespace
+}  // namespace rehearse
