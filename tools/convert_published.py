@@ -223,6 +223,18 @@ def mosaicml(t, out):
           {"training": {}, "plan": {"zero_stage": 3, "gradient_reduction": "every_micro_batch"}, "runtime": "llm-foundry"}, rows, models)
 
 
+def balanced(m, stages):
+    """Layers a stage as nanotron cuts: blocks in order, the head weighing as its product does."""
+    layer = m["hidden"] * (4 * m["hidden"] + 3 * m["ffn"])
+    share = (m["layers"] * layer + m["hidden"] * m["vocab"]) / stages
+    counts, stage = [0] * stages, 0
+    for i in range(m["layers"]):
+        if (i + 1) * layer > (stage + 1) * share * (1 + 1e-9):
+            stage = min(stage + 1, stages - 1)
+        counts[stage] += 1
+    return counts
+
+
 def playbook(t, out):
     models = {}
     for name, m in t["meta"]["common"]["models"].items():
@@ -235,19 +247,20 @@ def playbook(t, out):
              "training.micro_batch_size": r["mbs"],
              "plan.tensor_parallel": r["tp"], "plan.pipeline_parallel": r["pp"], "plan.data_parallel": r["dp"],
              "plan.zero_stage": r["zero"],
+             "plan.stage_layers": balanced(t["meta"]["common"]["models"][r["model"]], r["pp"]) if r["pp"] > 1 else None,
              "measured.tokens_per_second_per_gpu": r["tokens_per_s"] / r["n_gpus"],
              "measured.peak_memory": f"{r['gpu_mem_GB']} GB" if r["gpu_mem_GB"] else None} for r in t["rows"]]
     write(out, {"title": "Hugging Face, The Ultra-Scale Playbook: benchmark of nanotron",
                 "repository": "vinjn/nanotron-ultrascale-playbook, huggingface/nanotron",
                 "path": "assets/data/benchmarks/benchmarks_interactive.html; scripts/scaling_benchmarks.py",
                 "commit": "924e4d0b88e0; 2411b022a75f", "licence": "Apache-2.0"},
-          ["AWS p5 hosts: eight H100, 32 EFA ports of 100 Gb/s; schedule 1F1B, no recomputation",
+          ["AWS p5 hosts: eight H100, 32 EFA ports of 100 Gb/s; schedule 1F1B with blocking messages, no recomputation; layers are cut by cost, head included (nanotron's get_block_compute_costs); network as of DGX H100",
            "tensor parallelism with reduce-scatter and all-gather (the script's mode), ranks ordered tp, dp, pp",
            "bf16 parameters, fp32 gradient accumulation and optimizer; FlashAttention 2"],
           {"cluster": {"name": "dgx-h100"},
            "training": {"sequence_length": 4096, "global_batch_size": 256, "precision": "mixed"},
-           "plan": {"sequence_parallel": True},
-           "runtime": "megatron"}, rows, {k: v for k, v in models.items() if k[1:] in used},
+           "plan": {"sequence_parallel": True, "vocabulary_parallel": True, "pipeline_messages": "blocking"},
+           "runtime": "nanotron"}, rows, {k: v for k, v in models.items() if k[1:] in used},
           ["model", "cluster.nodes"])
 
 
@@ -303,15 +316,17 @@ def torchtitan(t, out):
         cluster, gpu = TITAN_GPUS[r["hw"]["gpu"]]
         float8 = "float8" in r["precision"] or "mxfp8" in r["precision"]
         batch = b["gbs"] or b["local_bs"] * p["fsdp"]
-        recompute = "full" if c.startswith("full") else "selective_layer" if c == "selective layer" else "selective_op"
+        full = c.startswith("full")
         row = {"name": r["id"], "model": "llama2-70b" if m["ref"] == "llama2_70b" else "llama3-8b",
                "cluster.name": cluster, "cluster.gpu": gpu, "cluster.nodes": r["hw"]["n_gpus"] // 8,
                "training.sequence_length": m["seq_len"] or 8192,
                "training.micro_batch_size": b["local_bs"], "training.global_batch_size": batch,
-               "training.recompute": recompute,
+               "training.recompute": "full" if full else "none",
                "training.precision": {"parameters": "fp32", "compute": "fp8", "gradients": "fp32", "reduce": "fp32", "optimizer_states": "fp32"} if float8 else "fsdp-mixed",
                "plan.tensor_parallel": p["tp"], "plan.sequence_parallel": p["tp"] > 1,
                "plan.context_parallel": p["cp"], "runtime": "pytorch-compile" if r["torch_compile"] is not False else "pytorch-eager"}
+        if not full:
+            row["beyond"] = "recomputation of every second layer" if c == "selective layer" else "recomputation of single operators within a block"
         if r.get("async_tp"):
             row["beyond"] = "asynchronous tensor parallelism (symmetric memory) is not simulated"
         if "mxfp8" in r["precision"] or "rowwise" in r["precision"]:
