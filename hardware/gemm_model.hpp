@@ -19,7 +19,7 @@ enum class Clocks : std::uint8_t;
 
 // A product in training over the same one in a benchmark's loop, by how long it takes there:
 // operands come from memory rather than L2, and long loops ran at the power limit, which a training
-// step meets as a whole (Gpu::throttle_from). Piecewise linear over the logarithm of time, constant
+// step meets as a whole (Gpu::throttle_products). Piecewise linear over the logarithm of time, constant
 // beyond.
 struct GemmTrainingTime {
   std::vector<double> microseconds;           // knots, ascending; empty: 1 throughout

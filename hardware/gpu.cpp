@@ -101,29 +101,57 @@ void read_datasheet(Reader& reader, Gpu& gpu) {
   gpu.peak = read_peaks(reader.child("peak"));
 }
 
+Throttle read_throttle(Reader reader) {
+  const Throttle out{reader.optional<FlopsPerSecond>("from", FlopsPerSecond(0)),
+                     reader.optional<FlopsPerSecond>("per", FlopsPerSecond(0))};
+  reader.finish();
+  return out;
+}
+
+SideBySide read_side_by_side(Reader reader, std::int64_t sm_count) {
+  SideBySide out;
+  out.multiprocessors = reader.optional<std::int64_t>("multiprocessors", 0);
+  if (out.multiprocessors < 0 || out.multiprocessors >= std::max<std::int64_t>(sm_count, 1)) {
+    reader.error("multiprocessors", "a collective leaves some of the GPU's multiprocessors");
+    out.multiprocessors = 0;
+  }
+  out.product_rounds = reader.optional<double>("product_rounds", 0);
+  const auto slowdown = [](Reader& in, const char* key) {
+    const double value = in.optional<double>(key, 1);
+    if (value >= 1) return value;
+    in.error(key, "a slowdown must be at least 1");
+    return 1.0;
+  };
+  out.issue_slowdown = slowdown(reader, "issue_slowdown");
+  out.memory_slowdown = slowdown(reader, "memory_slowdown");
+  out.kernel_slowdown = slowdown(reader, "kernel_slowdown");
+  Reader communication = reader.child("communication_slowdown");
+  out.communication_slowdown = slowdown(communication, "kernels");
+  out.communication_slowdown_by_memory = slowdown(communication, "memory");
+  communication.finish();
+  const std::array source = {std::string("source")};
+  reader.ignore(source);
+  reader.finish();
+  return out;
+}
+
 void read_efficiency(Reader reader, Gpu& gpu) {
   gpu.sustained_clock = reader.optional<double>("sustained_clock", 1);
   if (!(gpu.sustained_clock > 0 && gpu.sustained_clock <= 1)) {
     reader.error("sustained_clock", "must be above 0 and at most 1");
     gpu.sustained_clock = 1;
   }
+  gpu.sustained_products = gpu.sustained_clock;
   const std::array notes = {std::string("sustained_clock_source")};
   reader.ignore(notes);
   Reader throttle = reader.child("throttle");
-  gpu.throttle_from = throttle.optional<FlopsPerSecond>("from", FlopsPerSecond(0));
-  gpu.throttle_per = throttle.optional<FlopsPerSecond>("per", FlopsPerSecond(0));
+  gpu.throttle_products = read_throttle(throttle.child("products"));
+  gpu.throttle_clock = read_throttle(throttle.child("others"));
   const std::array source = {std::string("source")};
   throttle.ignore(source);
   throttle.finish();
   gpu.kernel_gap = reader.optional<Seconds>("kernel_gap", Seconds(0));
-  Reader overlap = reader.child("overlap");
-  gpu.compute_slowdown = overlap.optional<double>("compute_slowdown", 1);
-  gpu.communication_slowdown = overlap.optional<double>("communication_slowdown", 1);
-  for (const double slowdown : {gpu.compute_slowdown, gpu.communication_slowdown}) {
-    if (!(slowdown >= 1)) overlap.error("compute_slowdown", "a slowdown must be at least 1");
-  }
-  overlap.ignore(source);
-  overlap.finish();
+  gpu.beside = read_side_by_side(reader.child("overlap"), gpu.sm_count);
   gpu.gemm = read_gemm_model(reader);
   gpu.attention = read_attention_model(reader);
   reader.finish();
@@ -161,10 +189,10 @@ Gpu read_gpu(const Value& tree) {
 Gpu idealised(const Gpu& gpu) {
   Gpu out = gpu;
   out.ideal = true;
-  out.sustained_clock = 1;
-  out.throttle_per = FlopsPerSecond(0);
+  out.sustained_products = out.sustained_clock = 1;
+  out.throttle_products = out.throttle_clock = {};
   out.kernel_gap = Seconds(0);
-  out.compute_slowdown = out.communication_slowdown = 1;
+  out.beside = {};
   out.gemm = nullptr;
   out.attention = nullptr;
   for (auto& [name, rates] : out.kernels) rates = {1, 0, Seconds(0), Seconds(0), "ideal"};

@@ -22,6 +22,42 @@ struct KernelClassRates {
   std::string source;  // "measured on ..., transferred from h200-sxm"
 };
 
+// How much longer work takes while other work of the same GPU runs beside it. 1: not at all.
+//
+// Model. A collective's kernel holds `multiprocessors` to itself for as long as it runs, one a
+// channel. A matrix product of n rounds over all multiprocessors runs as many blocks as there are
+// of those, each with its share of the tiles, so it loses `product_rounds` rounds besides to blocks
+// that come late; twice its time at most, when those wait for the others to end. What instruction
+// issue and what memory bounds slow down by a factor. The collective is slowed by what the kernel
+// takes of the memory. Two kernels of different streams share the GPU.
+struct SideBySide {
+  std::int64_t multiprocessors = 0;  // 0: collectives slow no kernel
+  double product_rounds = 0, issue_slowdown = 1, memory_slowdown = 1;
+  double communication_slowdown = 1, communication_slowdown_by_memory = 1;
+  double kernel_slowdown = 1;
+
+  bool interferes() const {
+    return multiprocessors > 0 || communication_slowdown > 1 ||
+           communication_slowdown_by_memory > 1 || kernel_slowdown > 1;
+  }
+};
+
+// Of a kernel and a collective that run beside each other.
+struct Slowdowns {
+  double kernel = 1, collective = 1;
+  bool operator==(const Slowdowns&) const = default;
+};
+
+// How the power limit stretches work as the load rises: past `from` it takes
+// 1 + (rate - from) / per times as long. per = 0: not known.
+struct Throttle {
+  FlopsPerSecond from{0}, per{0};
+  // How many times as long, at an average rate of products and attention.
+  double at(FlopsPerSecond rate) const {
+    return per.value > 0 && rate > from ? 1 + (rate - from).value / per.value : 1;
+  }
+};
+
 struct GemmModel;       // measured efficiency of matrix products (hardware/gemm_model.hpp)
 struct AttentionModel;  // the same for attention (hardware/attention_model.hpp)
 
@@ -37,16 +73,14 @@ struct Gpu {
   Bytes context_memory{0};               // CUDA context, taken before the first tensor
   BytesPerSecond memory_bandwidth{0};
   Bytes l2{0};
-  // Sustained over burst rate of matrix-bound kernels under the power limit.
-  double sustained_clock = 1;
-  // Where it was measured how the clock follows the load: past an average of `throttle_from` the
-  // same work takes 1 + (rate - throttle_from) / throttle_per times as long. 0: not known, and
-  // sustained_clock holds whatever the load.
-  FlopsPerSecond throttle_from{0}, throttle_per{0};
+  // Sustained over burst rate under the power limit: of matrix products, which even in a burst draw
+  // too much for the highest clock, and of all else that follows the clock.
+  double sustained_products = 1, sustained_clock = 1;
+  // Where it was measured how they follow the load of a step.
+  Throttle throttle_products, throttle_clock;
   // Idle time of a stream between two kernels that were issued in time.
   Seconds kernel_gap{0};
-  // How much longer kernels take while a collective runs beside them, and the other way round.
-  double compute_slowdown = 1, communication_slowdown = 1;
+  SideBySide beside;
   std::map<std::string, KernelClassRates> kernels;
   std::shared_ptr<const GemmModel> gemm;            // null: efficiency 1
   std::shared_ptr<const AttentionModel> attention;  // null: efficiency 1
@@ -72,6 +106,7 @@ struct KernelPrice {
 };
 
 Seconds kernel_time(const Gpu& gpu, const KernelWork& work, Clocks clocks);
+Slowdowns beside_collective(const Gpu& gpu, const KernelWork& work, Clocks clocks);
 KernelPrice price_kernel(const Gpu& gpu, const KernelWork& work, Clocks clocks);
 
 }  // namespace rehearse

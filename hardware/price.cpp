@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cmath>
 #include <stdexcept>
 
 #include "hardware/attention_model.hpp"
@@ -8,11 +10,12 @@ namespace rehearse {
 
 namespace {
 
-// A kernel that follows the clock slows down as the power limit lowers it; the memory does not.
-Seconds at_clocks(const Gpu& gpu, const KernelEstimate& e, Clocks clocks) {
-  if (clocks == Clocks::kBurst || gpu.sustained_clock >= 1)
-    return e.fixed + max(e.compute, e.memory);
-  return e.fixed + max(e.compute / gpu.sustained_clock, e.memory);
+// What follows the clock slows down as the power limit lowers it; the memory does not.
+Seconds at_clocks(const Gpu& gpu, const KernelWork& work, const KernelEstimate& e, Clocks clocks) {
+  const bool product = std::holds_alternative<GemmWork>(work);
+  const double sustained = product ? gpu.sustained_products : gpu.sustained_clock;
+  if (clocks == Clocks::kBurst || sustained >= 1) return e.fixed + max(e.compute, e.memory);
+  return e.fixed + max(e.compute / sustained, e.memory);
 }
 
 const KernelClassRates& rates_of(const Gpu& gpu, const MemoryWork& work) {
@@ -76,13 +79,31 @@ Bound bound_of(const KernelEstimate& e, Seconds time, bool memory_class) {
 }  // namespace
 
 Seconds kernel_time(const Gpu& gpu, const KernelWork& work, Clocks clocks) {
-  return at_clocks(gpu, std::visit(Estimate{gpu, clocks}, work), clocks);
+  return at_clocks(gpu, work, std::visit(Estimate{gpu, clocks}, work), clocks);
+}
+
+Slowdowns beside_collective(const Gpu& gpu, const KernelWork& work, Clocks clocks) {
+  const SideBySide& beside = gpu.beside;
+  if (beside.multiprocessors == 0) return {};
+  const double left = 1 - static_cast<double>(beside.multiprocessors) /
+                              static_cast<double>(std::max<std::int64_t>(gpu.sm_count, 1));
+  if (const auto* gemm = std::get_if<GemmWork>(&work)) {
+    const double tiles = static_cast<double>(gemm->m) * static_cast<double>(gemm->n) *
+                         static_cast<double>(gemm->batch) / (128 * 256);
+    const double rounds = std::max(1.0, std::ceil(tiles / static_cast<double>(gpu.sm_count)));
+    return {std::min(2.0, (1 + beside.product_rounds / rounds) / left),
+            beside.communication_slowdown};
+  }
+  if (std::holds_alternative<AttentionWork>(work)) return {1 / left, beside.communication_slowdown};
+  const KernelEstimate e = std::visit(Estimate{gpu, clocks}, work);
+  if (e.compute > e.memory) return {beside.issue_slowdown, beside.communication_slowdown};
+  return {beside.memory_slowdown, beside.communication_slowdown_by_memory};
 }
 
 KernelPrice price_kernel(const Gpu& gpu, const KernelWork& work, Clocks clocks) {
   const KernelEstimate e = std::visit(Estimate{gpu, clocks}, work);
   KernelPrice price;
-  price.time = at_clocks(gpu, e, clocks);
+  price.time = at_clocks(gpu, work, e, clocks);
   price.flops = flops(work);
   price.bytes = bytes(work);
   price.bound = bound_of(e, price.time, std::holds_alternative<MemoryWork>(work));

@@ -40,9 +40,7 @@ Lowered lower(const Program& program, const Cluster& cluster, const LowerOptions
   return std::move(state.sink).finish(prices);
 }
 
-bool clock_suffices(const Cluster& cluster) {
-  return cluster.gpu.compute_slowdown <= 1 && cluster.gpu.communication_slowdown <= 1;
-}
+bool clock_suffices(const Cluster& cluster) { return !cluster.gpu.beside.interferes(); }
 
 StepTimes step_times(const Program& program, const Cluster& cluster, const LowerOptions& options) {
   Prices prices(program, cluster, options.clocks);

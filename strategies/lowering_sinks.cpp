@@ -1,18 +1,48 @@
 #include "strategies/lowering_sinks.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <stdexcept>
 
 namespace rehearse {
+namespace {
 
-GraphSink::GraphSink(const Program& program, const Cluster& cluster, const LowerOptions& options) {
+// Where more classes are wanted than a graph has.
+TaskClass nearest(const std::vector<std::pair<Slowdowns, TaskClass>>& known, const Slowdowns& s) {
+  const auto distance = [&](const auto& k) {
+    return std::abs(k.first.kernel - s.kernel) + std::abs(k.first.collective - s.collective);
+  };
+  return std::min_element(known.begin(), known.end(),
+                          [&](const auto& a, const auto& b) { return distance(a) < distance(b); })
+      ->second;
+}
+
+}  // namespace
+
+GraphSink::GraphSink(const Program& program, const Cluster& cluster, const LowerOptions& options)
+    : beside_(cluster.gpu.beside) {
   notes.steps = options.steps;
   names_.emplace("", 0);
   for (const std::string& n : program.names) names_of_program_.push_back(intern(n));
   for (const RankProgram& r : program.ranks)
     notes.devices.push_back({r.rank, r.pipeline_rank, r.represents, r.busy});
   if (!options.merge) notes.memory.resize(program.ranks.size());
-  builder_.set_interference(1 / cluster.gpu.compute_slowdown,
-                            1 / cluster.gpu.communication_slowdown);
+  // Kernels on streams of their own, copies, have the class of their stream.
+  builder_.set_interference(1 / beside_.memory_slowdown,
+                            1 / beside_.communication_slowdown_by_memory);
+}
+
+TaskClass GraphSink::kernels_slowed(const Slowdowns& slowdowns) {
+  for (const auto& [known, cls] : kernels_)
+    if (known == slowdowns) return cls;
+  if (kernels_.size() + 4 > kMaxTaskClasses) return nearest(kernels_, slowdowns);
+  const TaskClass cls = builder_.add_class();
+  builder_.set_rate(cls, kBackgroundTasks, 1 / slowdowns.kernel);
+  builder_.set_rate(kBackgroundTasks, cls, 1 / slowdowns.collective);
+  builder_.set_rate(cls, kForegroundTasks, 1 / beside_.kernel_slowdown);
+  builder_.set_rate(kForegroundTasks, cls, 1 / beside_.kernel_slowdown);
+  kernels_.emplace_back(slowdowns, cls);
+  return cls;
 }
 
 StreamId GraphSink::add_stream(std::uint32_t device, StreamClass cls, const char* name) {
@@ -58,7 +88,7 @@ Lowered GraphSink::finish(const Prices& prices) && {
 
 ClockSink::ClockSink(const Program& program, const Cluster& cluster, const LowerOptions& options)
     : program_(program) {
-  if (cluster.gpu.compute_slowdown > 1 || cluster.gpu.communication_slowdown > 1)
+  if (cluster.gpu.beside.interferes())
     throw std::logic_error("a clock alone cannot tell how tasks slow each other");
   ends_.assign(static_cast<std::size_t>(options.steps),
                std::vector<std::int64_t>(program.ranks.size(), 0));

@@ -20,6 +20,7 @@ namespace rehearse {
 //   Ready   what a task that is still to come will wait for
 //   add()   a task on a stream (kNoStream: a delay) that starts when its stream is free and all of
 //           `ready` and `after` have ended; `info` makes its TaskInfo, where anybody wants it.
+//           `beside`: of a kernel of the compute stream and a collective; null for other tasks
 
 // The device of a task that is nobody's: where ranks meet.
 inline constexpr std::uint32_t kNobody = static_cast<std::uint32_t>(-1);
@@ -37,8 +38,10 @@ class GraphSink {
   StreamId add_stream(std::uint32_t device, StreamClass cls, const char* name);
   template <class Info>
   Task add(StreamId stream, std::int64_t duration, std::uint32_t, int, const Ready& ready,
-           Task after, const Info& info) {
-    const TaskId t = builder_.add_task(stream, SimTime(duration));
+           Task after, const Info& info, const Slowdowns* beside = nullptr) {
+    const TaskId t = beside != nullptr
+                         ? builder_.add_task(stream, SimTime(duration), kernels_slowed(*beside))
+                         : builder_.add_task(stream, SimTime(duration));
     notes.tasks.push_back(info());
     for (const TaskId r : ready) builder_.add_edge(r, t);
     if (after != kNone) builder_.add_edge(after, t);
@@ -66,7 +69,12 @@ class GraphSink {
   Annotations notes;
 
  private:
+  // The class of the compute stream's kernels with these slowdowns.
+  TaskClass kernels_slowed(const Slowdowns& slowdowns);
+
   TaskGraphBuilder builder_;
+  SideBySide beside_;
+  std::vector<std::pair<Slowdowns, TaskClass>> kernels_;
   std::map<std::pair<std::size_t, std::vector<SegmentId>>, std::int32_t> shares_;
   std::map<std::string, std::uint32_t> names_;
   std::vector<std::uint32_t> names_of_program_;
@@ -89,7 +97,7 @@ class ClockSink {
   }
   template <class Info>
   Task add(StreamId stream, std::int64_t duration, std::uint32_t device, int step, Ready ready,
-           Task after, const Info&) {
+           Task after, const Info&, const Slowdowns* = nullptr) {
     std::int64_t start = std::max(ready, after);
     if (stream != kNoStream) start = std::max(start, free_[stream]);
     std::int64_t end = 0;

@@ -29,6 +29,20 @@ std::int64_t Prices::kernel(std::size_t machine, const KernelWork& work) const {
   return to_sim_time((kernel_time(gpu, work, clocks_) + gpu.kernel_gap) / m.speed).ps;
 }
 
+namespace {
+
+// Few distinct slowdowns are few classes of tasks.
+Slowdowns rounded(const Slowdowns& s) {
+  return {std::round(s.kernel * 50) / 50, std::round(s.collective * 50) / 50};
+}
+
+}  // namespace
+
+Slowdowns Prices::beside_collective(std::size_t machine, const KernelWork& work) const {
+  const Gpu& gpu = cluster_.gpu_of_type(program_.machines[machine].gpu_type);
+  return rounded(rehearse::beside_collective(gpu, work, clocks_));
+}
+
 std::pair<std::int32_t, std::int64_t> Prices::collective(std::size_t machine,
                                                          const CollectiveWork& work) {
   const LinkShare& links = program_.machines[machine].at(work.group);
@@ -62,19 +76,20 @@ void add_use(SegmentShare& share, std::int32_t collective, std::int64_t ps, std:
 
 // When a kernel and a communication that start together end: while both run each is slowed, as the
 // engine slows tasks of different streams.
-std::pair<std::int64_t, std::int64_t> Prices::side_by_side(std::int64_t kernel,
+std::pair<std::int64_t, std::int64_t> Prices::side_by_side(std::int64_t kernel, Slowdowns slow,
                                                            std::int64_t communication) const {
   const auto scaled = [](std::int64_t ps, double by) {
     return std::llround(static_cast<double>(ps) * by);
   };
-  const double slow = cluster_.gpu.compute_slowdown, slower = cluster_.gpu.communication_slowdown;
-  const std::int64_t k = scaled(kernel, slow), c = scaled(communication, slower);
-  if (k <= c) return {k, k + communication - scaled(k, 1 / slower)};
-  return {c + kernel - scaled(c, 1 / slow), c};
+  const std::int64_t k = scaled(kernel, slow.kernel), c = scaled(communication, slow.collective);
+  if (k <= c) return {k, k + communication - scaled(k, 1 / slow.collective)};
+  return {c + kernel - scaled(c, 1 / slow.kernel), c};
 }
 
 PricedSegment Prices::price(std::size_t machine, const Segment& segment) {
   PricedSegment out;
+  Slowdowns sum{0, 0};
+  double kernels = 0;
   std::int64_t host = 0;
   const double host_speed = cluster_.host.speed;
   std::vector<std::int64_t> parts(static_cast<std::size_t>(Activity::kJoin) + 1, 0);
@@ -86,6 +101,11 @@ PricedSegment Prices::price(std::size_t machine, const Segment& segment) {
     Run run{0, host, 0};
     if (const auto* k = std::get_if<Kernel>(&instr.what)) {
       p.duration = kernel(machine, k->work);
+      const Slowdowns slow = beside_collective(machine, k->work);
+      const auto alone = static_cast<double>(p.duration);
+      kernels += alone;
+      sum.kernel += alone * slow.kernel;
+      sum.collective += alone * slow.collective;
       part(instr.activity) += p.duration;
       run.latest = host + launch_latency_ + p.duration;
     } else if (const auto* c = std::get_if<CollectiveWork>(&instr.what)) {
@@ -97,7 +117,8 @@ PricedSegment Prices::price(std::size_t machine, const Segment& segment) {
       std::tie(p.collective, p.communication) = collective(machine, o->communication);
       p.kernel = kernel(machine, o->kernel.work);
       p.kernel_host = to_sim_time(o->kernel_host / host_speed).ps;
-      const auto [kernel_end, communication_end] = side_by_side(p.kernel, p.communication);
+      const auto [kernel_end, communication_end] =
+          side_by_side(p.kernel, beside_collective(machine, o->kernel.work), p.communication);
       p.duration = std::max(communication_end, kernel_end);
       part(instr.activity) += kernel_end;
       part(Activity::kCollective) += p.duration - kernel_end;
@@ -112,6 +133,7 @@ PricedSegment Prices::price(std::size_t machine, const Segment& segment) {
     out.run = out.run.then(run);
     host = 0;
   }
+  if (kernels > 0) out.beside = rounded({sum.kernel / kernels, sum.collective / kernels});
   out.trailing_host = host;
   if (host > 0) out.run.host += host;
   for (std::size_t a = 0; a < parts.size(); ++a)

@@ -32,6 +32,9 @@ struct PricedInstr {
 
 struct PricedSegment {
   Run run;
+  // While a collective runs beside it: the mean over its kernels, by time. One number for all of
+  // them, so that the segment as one task ends when its kernels one by one would.
+  Slowdowns beside;
   std::int64_t trailing_host = 0;
   std::vector<PricedInstr> instrs;
   SegmentShare share;
@@ -47,6 +50,8 @@ class Prices {
     return segments_[machine][id];
   }
   std::int64_t kernel(std::size_t machine, const KernelWork& work) const;
+  // In steps of a fiftieth.
+  Slowdowns beside_collective(std::size_t machine, const KernelWork& work) const;
   // Index into collectives() and time.
   std::pair<std::int32_t, std::int64_t> collective(std::size_t machine, const CollectiveWork& work);
   const std::vector<CollectiveInfo>& collectives() const { return collectives_; }
@@ -54,7 +59,7 @@ class Prices {
 
  private:
   PricedSegment price(std::size_t machine, const Segment& segment);
-  std::pair<std::int64_t, std::int64_t> side_by_side(std::int64_t kernel,
+  std::pair<std::int64_t, std::int64_t> side_by_side(std::int64_t kernel, Slowdowns slow,
                                                      std::int64_t communication) const;
 
   const Program& program_;

@@ -93,7 +93,7 @@ struct Kernel {
 
 // A communication beside a kernel: it is issued first, on its own stream, both start when the
 // compute stream is free, and what follows waits for both. On a GPU where the two slow each other
-// (Gpu::compute_slowdown) they do so here as well.
+// (Gpu::beside) they do so here as well.
 struct Overlap {
   CollectiveWork communication;
   Kernel kernel;

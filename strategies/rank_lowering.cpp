@@ -83,10 +83,10 @@ template <class Sink>
 StreamId RankLowering<Sink>::stream(std::size_t l) {
   LaneState& s = lanes_[l];
   if (s.stream != kNoStream) return s.stream;
-  const StreamClass cls = l == lane(StreamKind::kCompute) ? StreamClass::kForeground
-                          : l == kHostLane || l == lane(StreamKind::kCopy)
-                              ? StreamClass::kIndependent
-                              : StreamClass::kBackground;
+  const bool kernels = l == lane(StreamKind::kCompute) || l == lane(StreamKind::kCopy);
+  const StreamClass cls = kernels          ? StreamClass::kForeground
+                          : l == kHostLane ? StreamClass::kIndependent
+                                           : StreamClass::kBackground;
   return s.stream =
              state_.sink.add_stream(index_, cls, lane_name(l, kTensorLane, kContextLane).c_str());
 }
@@ -114,10 +114,11 @@ TaskInfo RankLowering<Sink>::info(Activity activity, std::uint32_t name,
 template <class Sink>
 template <class Info>
 typename Sink::Task RankLowering<Sink>::place(std::size_t l, std::int64_t duration,
-                                              const Info& make, Task after) {
+                                              const Info& make, Task after,
+                                              const Slowdowns* beside) {
   const StreamId s = stream(l);
   LaneState& ls = lanes_[l];
-  const Task t = state_.sink.add(s, duration, index_, step_, ls.waits, after, make);
+  const Task t = state_.sink.add(s, duration, index_, step_, ls.waits, after, make, beside);
   Sink::clear(ls.waits);
   ls.last = t;
   if constexpr (Sink::kAnnotates) {
@@ -176,7 +177,7 @@ void RankLowering<Sink>::flush() {
           }
           return i;
         },
-        after);
+        after, &gathered_beside_);
   run_.clear();
   run_begin_ = nullptr;
   gathered_ = {};
@@ -233,12 +234,12 @@ bool RankLowering<Sink>::run_segment(const Step& step, const RunSegment& run) {
   const bool together =
       members(GroupKind::kTensor).size() > 1 || members(GroupKind::kContext).size() > 1;
   // Where compute and communication slow each other, a segment with both has no fixed duration.
-  const Gpu& gpu = state_.cluster.gpu;
   const PricedSegment& priced = state_.prices.segment(rank_.machine, run.segment);
-  const bool slows = (gpu.compute_slowdown > 1 || gpu.communication_slowdown > 1) &&
-                     !priced.share.collectives.empty();
+  const bool slows = state_.cluster.gpu.beside.interferes() && !priced.share.collectives.empty();
   if (!state_.options.merge || together || slows) return run_instr(step, run);
+  if (!(priced.beside == gathered_beside_)) flush();
   if (run_begin_ == nullptr) {
+    gathered_beside_ = priced.beside;
     run_begin_ = &step;
     run_micro_batch_ = micro_batch_;
   }
@@ -276,11 +277,12 @@ bool RankLowering<Sink>::run_instr(const Step& step, const RunSegment& run) {
     } else if (const auto* o = std::get_if<Overlap>(&instr.what)) {
       if (!run_inside(o->communication, p, instr, extra)) return false;
       place_kernel(o->kernel, varied_kernel(run.segment, instr_, p.kernel), instr,
-                   issue(p.kernel_host));
+                   issue(p.kernel_host),
+                   state_.prices.beside_collective(rank_.machine, o->kernel.work));
       wait_for(lane(StreamKind::kCompute), mark(lane_of(o->communication.group)));
     } else {
       place_kernel(std::get<Kernel>(instr.what), varied_kernel(run.segment, instr_, p.duration),
-                   instr, issue(p.host + extra));
+                   instr, issue(p.host + extra), priced.beside);
     }
     extra = 0;
   }
@@ -313,7 +315,7 @@ bool RankLowering<Sink>::run_inside(const CollectiveWork& work, const PricedInst
 
 template <class Sink>
 void RankLowering<Sink>::place_kernel(const Kernel& k, std::int64_t duration, const Instr& instr,
-                                      Task after) {
+                                      Task after, const Slowdowns& beside) {
   place(
       lane(StreamKind::kCompute), duration,
       [&] {
@@ -324,7 +326,7 @@ void RankLowering<Sink>::place_kernel(const Kernel& k, std::int64_t duration, co
         }
         return i;
       },
-      after);
+      after, &beside);
 }
 
 template <class Sink>
@@ -376,6 +378,7 @@ template <class Sink>
 void RankLowering<Sink>::run_kernel(const Step& step, const RunKernel& k) {
   flush();
   const Task after = issue(host_of(step));
+  const Slowdowns beside = state_.prices.beside_collective(rank_.machine, k.kernel.work);
   place(
       lane(k.stream), varied_kernel(state_.prices.kernel(rank_.machine, k.kernel.work)),
       [&] {
@@ -383,7 +386,7 @@ void RankLowering<Sink>::run_kernel(const Step& step, const RunKernel& k) {
         if constexpr (Sink::kAnnotates) i.name = state_.sink.name_of(k.kernel.name);
         return i;
       },
-      after);
+      after, k.stream == StreamKind::kCompute ? &beside : nullptr);
 }
 
 template <class Sink>

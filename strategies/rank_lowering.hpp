@@ -100,7 +100,8 @@ class RankLowering {
   bool run_instr(const Step& step, const RunSegment& run);
   bool run_inside(const CollectiveWork& work, const PricedInstr& p, const Instr& instr,
                   std::int64_t extra);
-  void place_kernel(const Kernel& k, std::int64_t duration, const Instr& instr, Task after);
+  void place_kernel(const Kernel& k, std::int64_t duration, const Instr& instr, Task after,
+                    const Slowdowns& beside);
   template <class Info>
   bool run_collective(std::size_t lane, const CollectiveWork& work, const Info& info);
   bool run_collective(const Step& step, const RunCollective& c);
@@ -129,7 +130,8 @@ class RankLowering {
   StreamId stream(std::size_t lane);
   // A task on a lane after everything it waits for.
   template <class Info>
-  Task place(std::size_t lane, std::int64_t duration, const Info& info, Task after = kNone);
+  Task place(std::size_t lane, std::int64_t duration, const Info& info, Task after = kNone,
+             const Slowdowns* beside = nullptr);
   template <class Info>
   Task delay(std::int64_t duration, const Info& info, const Ready& ready, Task after);
   Ready mark(std::size_t lane) const;
@@ -162,6 +164,7 @@ class RankLowering {
   Task host_last_ = kNone;
   std::vector<SegmentId> run_;  // segments gathered into the next task
   Run gathered_;
+  Slowdowns gathered_beside_;        // alike for all of them
   const Step* run_begin_ = nullptr;  // the step of the first of them
   std::int32_t run_micro_batch_ = 0;
   std::vector<Route> routes_;

@@ -164,7 +164,7 @@ Gpu without_tables(Gpu gpu) {
   auto model = std::make_shared<GemmModel>(*gpu.gemm);
   model->training_tables.clear();
   gpu.gemm = std::move(model);
-  gpu.sustained_clock = 1;
+  gpu.sustained_products = gpu.sustained_clock = 1;
   return gpu;
 }
 

@@ -9,55 +9,54 @@
 
 namespace rehearse {
 
-// How fast the streams of each domain run, and what is left of the tasks they run.
+// How fast the running tasks of each domain go, and what is left of them.
 //
-// Model. A domain that has streams of both classes has two lanes, foreground and background. A lane
-// is busy while one of its streams runs a task. While the other lane of its domain is busy, all
-// streams of a lane run at the lane's slowed rate, else at full rate.
+// Model. Of the tasks that run on a domain's streams, each goes at the least of its class's rates
+// beside the classes of the others, alone at full rate. How many others of a class there are does
+// not matter.
 //
 // Rates belong to the intervals between instants, not to instants: all ends and starts of an
 // instant happen first, then settle() compares each touched domain with the rates in force. So a
-// stream that goes from one task to the next without a gap changes nothing, tasks without duration
-// slow nobody, and the order of events within an instant cannot be seen.
+// stream that goes from one task to the next of its class without a gap changes nothing, tasks
+// without duration slow nobody, and the order of events within an instant cannot be seen.
 class Interference {
  public:
   explicit Interference(const TaskGraph& graph);
 
-  // Is this stream in a domain with two lanes? Others run at full rate and are not tracked.
-  bool tracks(StreamId s) const { return streams_[s].lane != kNoLane; }
+  // Does this stream share its domain with another? Others run at full rate and are not tracked.
+  bool tracks(StreamId s) const { return streams_[s].domain != kNoDomain; }
 
-  // A task of `work_ps` > 0 starts. Returns its end if the rates stay as they are.
-  std::int64_t begin(StreamId s, std::int64_t now, std::int64_t work_ps);
+  // A task of `work_ps` > 0 starts. Returns its end if the rate of the stream's last task stays.
+  std::int64_t begin(StreamId s, TaskClass cls, std::int64_t now, std::int64_t work_ps);
   void finish(StreamId s);
 
-  // Ends an instant: where a lane's rate changes, moves the completions of its running tasks.
-  // Returns how many were moved.
+  // Ends an instant: where a rate changes, moves the task's completion. Returns how many it moved.
   std::uint64_t settle(std::int64_t now, CompletionTree& completions);
 
  private:
-  static constexpr std::uint32_t kNoLane = kNoStream;
+  static constexpr std::uint32_t kNoDomain = 0xffffffff;
   struct Stream {
     std::int64_t settled_ps = 0;  // `left` is what is left at this time
     Work left;
-    std::uint32_t lane = kNoLane;
+    std::uint32_t domain = kNoDomain;
+    RateParts rate = kFullRate;
+    TaskClass cls = kIndependentTasks;
     bool running = false;
   };
-  // Lanes of a domain are neighbours: lane ^ 1 is the other one.
-  struct Lane {
-    std::uint32_t running = 0;  // streams
-    RateParts rate = kFullRate;
-    RateParts slowed = kFullRate;
-    bool touched = false;  // on the even lane: is the domain in touched_?
+  struct Domain {
     std::vector<StreamId> streams;
+    bool touched = false;  // is it in touched_?
   };
 
-  void touch(std::uint32_t lane);
-  std::uint64_t change_rate(Lane& lane, RateParts rate, std::int64_t now,
-                            CompletionTree& completions);
+  void touch(std::uint32_t domain);
+  RateParts rate_of(const Domain& domain, StreamId s) const;
+  void change_rate(StreamId s, RateParts rate, std::int64_t now, CompletionTree& completions);
 
+  std::size_t classes_;
+  std::vector<RateParts> rates_;
   std::vector<Stream> streams_;
-  std::vector<Lane> lanes_;
-  std::vector<std::uint32_t> touched_;  // even lanes of domains where a lane became busy or idle
+  std::vector<Domain> domains_;
+  std::vector<std::uint32_t> touched_;  // domains where a task has begun or ended
 };
 
 }  // namespace rehearse

@@ -12,39 +12,34 @@ void accumulate_offsets(std::vector<std::uint32_t>& offsets) {
   std::partial_sum(offsets.begin(), offsets.end(), offsets.begin());
 }
 
-bool some_domain_has_both(const std::vector<std::uint32_t>& domains,
-                          const std::vector<StreamClass>& classes) {
-  std::vector<std::uint32_t> foreground;
-  for (std::size_t s = 0; s < domains.size(); ++s) {
-    if (classes[s] == StreamClass::kForeground) foreground.push_back(domains[s]);
-  }
-  std::sort(foreground.begin(), foreground.end());
-  for (std::size_t s = 0; s < domains.size(); ++s) {
-    if (classes[s] == StreamClass::kBackground &&
-        std::binary_search(foreground.begin(), foreground.end(), domains[s])) {
-      return true;
-    }
-  }
-  return false;
-}
-
 }  // namespace
 
 StreamId TaskGraphBuilder::add_stream(std::uint32_t domain, StreamClass cls) {
   if (stream_domain_.size() >= kNoStream) throw std::logic_error("too many streams");
   stream_domain_.push_back(domain);
   stream_class_.push_back(cls);
+  stream_classes_.push_back(
+      cls == StreamClass::kIndependent ? 0 : std::uint64_t{1} << static_cast<unsigned>(cls));
   return static_cast<StreamId>(stream_domain_.size() - 1);
 }
 
 TaskId TaskGraphBuilder::add_task(StreamId stream, SimTime duration) {
+  if (stream == kNoStream) return add_task(stream, duration, kIndependentTasks);
+  if (stream >= stream_domain_.size()) throw std::logic_error("add_task: no such stream");
+  return add_task(stream, duration, static_cast<TaskClass>(stream_class_[stream]));
+}
+
+TaskId TaskGraphBuilder::add_task(StreamId stream, SimTime duration, TaskClass cls) {
   if (stream != kNoStream && stream >= stream_domain_.size()) {
     throw std::logic_error("add_task: no such stream");
   }
   if (duration.ps < 0) throw std::logic_error("add_task: negative duration");
   // The last id is left free, so that `id + 1` and size() always fit.
   if (hot_.size() >= std::numeric_limits<TaskId>::max()) throw std::logic_error("too many tasks");
+  if (cls >= classes_) throw std::logic_error("add_task: no such class");
   hot_.push_back({duration.ps, stream, 0});
+  task_class_.push_back(cls);
+  if (stream != kNoStream) stream_classes_[stream] |= std::uint64_t{1} << cls;
   return static_cast<TaskId>(hot_.size() - 1);
 }
 
@@ -53,14 +48,43 @@ void TaskGraphBuilder::add_edge(TaskId from, TaskId to) {
   edges_.emplace_back(from, to);
 }
 
-void TaskGraphBuilder::set_interference(double foreground_rate, double background_rate) {
+TaskClass TaskGraphBuilder::add_class() {
+  if (classes_ == kMaxTaskClasses) throw std::logic_error("add_class: too many classes");
+  return static_cast<TaskClass>(classes_++);
+}
+
+void TaskGraphBuilder::set_rate(TaskClass of, TaskClass beside, double rate) {
+  if (of >= classes_ || beside >= classes_) throw std::logic_error("set_rate: no such class");
   // Written so that a NaN fails too.
-  if (!(foreground_rate > 0.0 && foreground_rate <= 1.0 && background_rate > 0.0 &&
-        background_rate <= 1.0)) {
-    throw std::logic_error("set_interference: a rate is in (0, 1]");
+  if (!(rate > 0.0 && rate <= 1.0)) throw std::logic_error("set_rate: a rate is in (0, 1]");
+  rates_[of * kMaxTaskClasses + beside] = rate;
+}
+
+void TaskGraphBuilder::set_interference(double foreground_rate, double background_rate) {
+  set_rate(kForegroundTasks, kBackgroundTasks, foreground_rate);
+  set_rate(kBackgroundTasks, kForegroundTasks, background_rate);
+}
+
+// Two streams of a domain with tasks that do not run beside each other at full rate?
+bool TaskGraphBuilder::some_domain_interferes() const {
+  std::uint64_t slowed_by[kMaxTaskClasses] = {};
+  for (std::size_t a = 0; a < classes_; ++a)
+    for (std::size_t b = 0; b < classes_; ++b)
+      if (rates_[a * kMaxTaskClasses + b] != 1.0) slowed_by[a] |= std::uint64_t{1} << b;
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> streams;  // by domain
+  for (std::size_t s = 0; s < stream_domain_.size(); ++s)
+    streams.emplace_back(stream_domain_[s], stream_classes_[s]);
+  std::sort(streams.begin(), streams.end());
+  for (std::size_t i = 0; i < streams.size(); ++i) {
+    std::uint64_t slow = 0;  // classes that slow some task of this stream
+    for (std::size_t a = 0; a < classes_; ++a)
+      if (((streams[i].second >> a) & 1U) != 0) slow |= slowed_by[a];
+    for (std::size_t j = i; j-- > 0 && streams[j].first == streams[i].first;)
+      if ((streams[j].second & slow) != 0) return true;
+    for (std::size_t j = i + 1; j < streams.size() && streams[j].first == streams[i].first; ++j)
+      if ((streams[j].second & slow) != 0) return true;
   }
-  foreground_rate_ = foreground_rate;
-  background_rate_ = background_rate;
+  return false;
 }
 
 void TaskGraphBuilder::reserve(std::size_t tasks, std::size_t edges) {
@@ -74,13 +98,15 @@ TaskGraph TaskGraphBuilder::freeze() && {
     throw std::logic_error("too many edges");
   }
   TaskGraph graph;
+  graph.interferes_ = some_domain_interferes();
   graph.hot_ = std::move(hot_);
   graph.stream_domain_ = std::move(stream_domain_);
   graph.stream_class_ = std::move(stream_class_);
-  graph.foreground_rate_ = foreground_rate_;
-  graph.background_rate_ = background_rate_;
-  graph.interferes_ = (foreground_rate_ != 1.0 || background_rate_ != 1.0) &&
-                      some_domain_has_both(graph.stream_domain_, graph.stream_class_);
+  graph.task_class_ = std::move(task_class_);
+  graph.classes_ = classes_;
+  for (std::size_t a = 0; a < classes_; ++a)
+    graph.rates_.insert(graph.rates_.end(), rates_.begin() + std::ptrdiff_t(a * kMaxTaskClasses),
+                        rates_.begin() + std::ptrdiff_t(a * kMaxTaskClasses + classes_));
 
   // Counting sort by source. `cursor` is where the next edge of a source goes.
   graph.offsets_.assign(tasks + 1, 0);

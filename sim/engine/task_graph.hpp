@@ -14,21 +14,27 @@ using TaskId = std::uint32_t;
 using StreamId = std::uint32_t;
 inline constexpr StreamId kNoStream = std::numeric_limits<StreamId>::max();
 
+// What tasks of a stream are to each other, unless a task says otherwise.
 enum class StreamClass : std::uint8_t {
   kForeground,  // compute
   kBackground,  // communication that overlaps it
-  kIndependent  // hosts, copies: neither slows nor is slowed
+  kIndependent  // hosts: neither slows nor is slowed
 };
+
+// A class of tasks that are slowed, and slow others, alike. The first three are StreamClass's.
+using TaskClass = std::uint8_t;
+inline constexpr TaskClass kForegroundTasks = 0, kBackgroundTasks = 1, kIndependentTasks = 2;
+inline constexpr std::size_t kMaxTaskClasses = 64;
 
 // What the engine replays: a frozen directed acyclic graph of tasks.
 //
 // Model. A task runs for `duration` once all its predecessors are done and, when it is on a stream,
 // once every earlier task of that stream (in order of id) is done: a stream runs one task at a
 // time, in issue order. A task on no stream is a pure delay: a latency, a join of ranks. A stream
-// belongs to a domain (a device). While a stream of class `kBackground` of a domain runs, streams
-// of class `kForeground` of the same domain run at `foreground_rate` of their speed, and the other
-// way round at `background_rate`; with both 1, or where no domain has streams of both classes,
-// nothing interferes and the graph needs no heap.
+// belongs to a domain (a device). A task has a class: its stream's, or one of its own. While tasks
+// run on other streams of its domain, a task runs at the least of rate(its class, theirs) of its
+// speed. Where all rates between the classes of a domain's streams are 1, nothing interferes and
+// the graph needs no heap.
 //
 // Invariants. Ids are in topological order: every edge goes from a smaller id to a larger one, so
 // there are no cycles by construction. Successors of a task are sorted by id, whatever the order of
@@ -59,8 +65,12 @@ class TaskGraph {
   std::uint32_t domain(StreamId s) const { return stream_domain_[s]; }
   StreamClass stream_class(StreamId s) const { return stream_class_[s]; }
   bool background(StreamId s) const { return stream_class_[s] == StreamClass::kBackground; }
-  double foreground_rate() const { return foreground_rate_; }
-  double background_rate() const { return background_rate_; }
+  TaskClass task_class(TaskId t) const { return task_class_[t]; }
+  std::size_t class_count() const { return classes_; }
+  // Of a task of class `a` while one of class `b` runs on another stream of its domain.
+  double rate(TaskClass a, TaskClass b) const { return rates_[a * classes_ + b]; }
+  double foreground_rate() const { return rate(kForegroundTasks, kBackgroundTasks); }
+  double background_rate() const { return rate(kBackgroundTasks, kForegroundTasks); }
   bool interferes() const { return interferes_; }
 
  private:
@@ -72,8 +82,9 @@ class TaskGraph {
   std::vector<TaskId> stream_tasks_;
   std::vector<std::uint32_t> stream_domain_;
   std::vector<StreamClass> stream_class_;
-  double foreground_rate_ = 1.0;
-  double background_rate_ = 1.0;
+  std::vector<TaskClass> task_class_;
+  std::size_t classes_ = 0;
+  std::vector<double> rates_;  // classes_ by classes_
   bool interferes_ = false;
 };
 
@@ -83,9 +94,14 @@ class TaskGraphBuilder {
  public:
   StreamId add_stream(std::uint32_t domain, StreamClass cls);
   TaskId add_task(StreamId stream, SimTime duration);
+  TaskId add_task(StreamId stream, SimTime duration, TaskClass cls);
   // `to` starts after `from` ends. Precondition: from < to.
   void add_edge(TaskId from, TaskId to);
+  // A new class: full rate beside all others, until set_rate says otherwise.
+  TaskClass add_class();
   // Precondition: 0 < rate <= 1. The engine rounds a rate to nine decimals.
+  void set_rate(TaskClass of, TaskClass beside, double rate);
+  // The same between tasks of foreground and background streams.
   void set_interference(double foreground_rate, double background_rate);
   void reserve(std::size_t tasks, std::size_t edges);
   std::size_t size() const { return hot_.size(); }
@@ -95,9 +111,13 @@ class TaskGraphBuilder {
   std::vector<TaskGraph::Hot> hot_;
   std::vector<std::pair<TaskId, TaskId>> edges_;
   std::vector<std::uint32_t> stream_domain_;
+  bool some_domain_interferes() const;
+
   std::vector<StreamClass> stream_class_;
-  double foreground_rate_ = 1.0;
-  double background_rate_ = 1.0;
+  std::vector<TaskClass> task_class_;
+  std::vector<std::uint64_t> stream_classes_;  // of a stream's tasks, one bit a class
+  std::size_t classes_ = 3;
+  std::vector<double> rates_ = std::vector<double>(kMaxTaskClasses * kMaxTaskClasses, 1.0);
 };
 
 }  // namespace rehearse

@@ -30,10 +30,11 @@ struct Event {
 }  // namespace
 
 BaselineReplay::BaselineReplay(const TaskGraph& graph)
-    : successors_(graph.size()),
-      foreground_parts_(std::llround(graph.foreground_rate() * 1e9)),
-      background_parts_(std::llround(graph.background_rate() * 1e9)),
-      interferes_(graph.interferes()) {
+    : successors_(graph.size()), classes_(graph.class_count()), interferes_(graph.interferes()) {
+  for (std::size_t a = 0; a < classes_; ++a)
+    for (std::size_t b = 0; b < classes_; ++b)
+      parts_.push_back(
+          std::llround(graph.rate(static_cast<TaskClass>(a), static_cast<TaskClass>(b)) * 1e9));
   std::map<std::uint32_t, std::uint32_t> dense;
   for (StreamId s = 0; s < graph.stream_count(); ++s) {
     const auto next = static_cast<std::uint32_t>(dense.size());
@@ -43,7 +44,7 @@ BaselineReplay::BaselineReplay(const TaskGraph& graph)
   domains_ = static_cast<std::uint32_t>(dense.size());
   for (TaskId t = 0; t < graph.size(); ++t) {
     const auto& hot = graph.hot(t);
-    tasks_.push_back({hot.duration_ps, hot.stream, hot.indegree});
+    tasks_.push_back({hot.duration_ps, hot.stream, hot.indegree, graph.task_class(t)});
     const auto next = graph.successors(t);
     successors_[t].assign(next.begin(), next.end());
     if (hot.stream != kNoStream) streams_[hot.stream].tasks.push_back(t);
@@ -108,10 +109,7 @@ class BaselineRun {
     return plan_.interferes_ && s != kNoStream &&
            plan_.streams_[s].cls != StreamClass::kIndependent && plan_.tasks_[t].duration_ps > 0;
   }
-  std::set<TaskId>& running_like(TaskId t) {
-    const auto& stream = plan_.streams_[plan_.tasks_[t].stream];
-    return running_[stream.domain][stream.cls == StreamClass::kBackground ? 1 : 0];
-  }
+  std::uint32_t domain_of(TaskId t) const { return plan_.streams_[plan_.tasks_[t].stream].domain; }
 
   void start(TaskId t) {
     State& state = state_[t];
@@ -119,8 +117,8 @@ class BaselineRun {
     state.since = now_;
     state.left = Wide{plan_.tasks_[t].duration_ps} * kBillion;
     if (contends(t)) {
-      running_like(t).insert(t);
-      touched_.insert(plan_.streams_[plan_.tasks_[t].stream].domain);
+      running_[domain_of(t)].insert(t);
+      touched_.insert(domain_of(t));
     }
     queue_.push({now_ + plan_.tasks_[t].duration_ps, kEnd, t, state.version});
   }
@@ -128,8 +126,8 @@ class BaselineRun {
   void end(TaskId t) {
     timeline_.end[t].ps = now_;
     if (contends(t)) {
-      running_like(t).erase(t);
-      touched_.insert(plan_.streams_[plan_.tasks_[t].stream].domain);
+      running_[domain_of(t)].erase(t);
+      touched_.insert(domain_of(t));
     }
     const StreamId s = plan_.tasks_[t].stream;
     if (s != kNoStream) {
@@ -144,10 +142,13 @@ class BaselineRun {
 
   void settle() {
     for (const std::uint32_t domain : touched_) {
-      for (int side = 0; side < 2; ++side) {
-        const bool slowed = !running_[domain][side == 0 ? 1 : 0].empty();
-        const std::int64_t slow = side == 0 ? plan_.foreground_parts_ : plan_.background_parts_;
-        for (const TaskId t : running_[domain][side]) set_rate(t, slowed ? slow : kBillion);
+      for (const TaskId t : running_[domain]) {
+        std::int64_t least = kBillion;
+        for (const TaskId other : running_[domain]) {
+          const std::size_t row = plan_.tasks_[t].cls * plan_.classes_;
+          if (other != t) least = std::min(least, plan_.parts_[row + plan_.tasks_[other].cls]);
+        }
+        set_rate(t, least);
       }
     }
     touched_.clear();
@@ -170,11 +171,7 @@ class BaselineRun {
   std::uint64_t moved_ = 0;
   std::vector<State> state_;
   std::vector<std::size_t> cursor_;
-  struct Sides {
-    std::set<TaskId> sides[2];
-    std::set<TaskId>& operator[](int side) { return sides[side]; }
-  };
-  std::vector<Sides> running_;
+  std::vector<std::set<TaskId>> running_;  // by domain
   std::set<std::uint32_t> touched_;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> queue_;
 };

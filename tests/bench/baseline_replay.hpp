@@ -21,6 +21,7 @@ class BaselineReplay {
     std::int64_t duration_ps;
     StreamId stream;
     std::uint32_t predecessors;
+    TaskClass cls;
   };
   struct Stream {
     std::uint32_t domain;
@@ -33,8 +34,8 @@ class BaselineReplay {
   std::vector<std::vector<TaskId>> successors_;
   std::vector<Stream> streams_;
   std::uint32_t domains_ = 0;
-  std::int64_t foreground_parts_;  // rates, in parts per billion
-  std::int64_t background_parts_;
+  std::size_t classes_;
+  std::vector<std::int64_t> parts_;  // rates of a class beside a class, in parts per billion
   bool interferes_;
 
   friend class BaselineRun;

@@ -157,6 +157,11 @@ TaskGraph random_graph(const RandomShape& shape) {
   SplitMix64 random(shape.seed);
   TaskGraphBuilder builder;
   builder.set_interference(shape.foreground_rate, shape.background_rate);
+  std::vector<TaskClass> classes;
+  for (std::uint32_t c = 0; c < shape.classes; ++c) classes.push_back(builder.add_class());
+  for (const TaskClass c : classes)
+    for (TaskClass other = 0; other <= classes.back(); ++other)
+      builder.set_rate(c, other, static_cast<double>(random.between(1, 30)) / 30);
   std::vector<StreamId> streams;
   for (std::uint32_t d = 0; d < shape.domains; ++d) {
     // Numbers of domains are names: neither dense nor in order.
@@ -174,7 +179,13 @@ TaskGraph random_graph(const RandomShape& shape) {
                                 ? streams[static_cast<std::size_t>(pick)]
                                 : kNoStream;
     // Few distinct durations, so that many tasks end at the same instant; some take no time.
-    const TaskId task = builder.add_task(stream, SimTime(random.between(0, 6) * 1000));
+    const SimTime duration(random.between(0, 6) * 1000);
+    const bool own = !classes.empty() && random.between(0, 1) == 1;
+    const TaskId task =
+        own ? builder.add_task(stream, duration,
+                               classes[static_cast<std::size_t>(random.between(
+                                   0, static_cast<std::int64_t>(classes.size()) - 1))])
+            : builder.add_task(stream, duration);
     const std::int64_t inputs = std::min<std::int64_t>(task, random.between(0, 3));
     for (std::int64_t e = 0; e < inputs; ++e) {
       const std::int64_t back = random.between(1, std::min<std::int64_t>(task, 40));

@@ -32,6 +32,7 @@ struct PipelineShape {
   std::uint32_t kernels = 24;     // of a stage's forward or backward pass of a microbatch
   double foreground_rate = 1.0;
   double background_rate = 1.0;
+  std::uint32_t classes = 0;  // besides the streams': every other task is of one of them
   std::uint64_t seed = 1;
 };
 
@@ -49,6 +50,7 @@ struct RandomShape {
   std::uint32_t domains = 3;
   double foreground_rate = 1.0;
   double background_rate = 1.0;
+  std::uint32_t classes = 0;  // besides the streams': every other task is of one of them
   std::uint64_t seed = 1;
   bool reverse_edges = false;  // insert the edges in the opposite order
 };

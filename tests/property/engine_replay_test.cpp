@@ -88,6 +88,19 @@ TEST_CASE("replay agrees with the plain engine under interference") {
   }
 }
 
+TEST_CASE("replay agrees with the plain engine where tasks have classes of their own") {
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    CAPTURE(seed);
+    const TaskGraph graph =
+        bench::random_graph({.tasks = tasks_of(seed),
+                             .foreground_rate = 0.8,
+                             .background_rate = 0.6,
+                             .classes = static_cast<std::uint32_t>(1 + seed % 5),
+                             .seed = seed});
+    require_same(bench::BaselineReplay(graph).run(), replay(graph));
+  }
+}
+
 TEST_CASE("the engines agree on a pipeline with and without interference") {
   for (const double rate : {1.0, 0.9}) {
     const TaskGraph graph = bench::pipeline_graph(

@@ -12,8 +12,8 @@ namespace {
 
 // For a cluster's mapping.
 constexpr const char* kNoInterference =
-    ", gpu: {name: h200-sxm, efficiency: {overlap: {compute_slowdown: 1, "
-    "communication_slowdown: 1}}}";
+    ", gpu: {name: h200-sxm, efficiency: {overlap: {multiprocessors: 0, "
+    "memory_slowdown: 1, communication_slowdown: {kernels: 1, memory: 1}, kernel_slowdown: 1}}}";
 constexpr double kInterferenceTolerance = 1e-4;
 
 TEST_CASE("merged and unmerged runs of random plans take the same time") {

@@ -173,3 +173,30 @@ TEST_CASE("sweep refuses a graph that interferes, and simulate replays it") {
   CHECK_THROWS_AS(sweep(graph), std::logic_error);
   CHECK(simulate(graph).makespan == SimTime(110));
 }
+
+TEST_CASE("a task goes at the least of its rates beside the classes that run") {
+  // F of class c: 0.5 beside the copy, 0.8 beside the send. Copy of 20 at full rate, send of 80 at
+  // full rate. F = 100: 10 done at 20, then 0.8 * 60 = 48 more at 80, 42 left: ends at 122.
+  Device device(1.0, 1.0);
+  const TaskClass c = device.builder.add_class(), copies = device.builder.add_class();
+  device.builder.set_rate(c, copies, 0.5);
+  device.builder.set_rate(c, kBackgroundTasks, 0.8);
+  const StreamId second = device.builder.add_stream(0, StreamClass::kForeground);
+  const TaskId compute = device.builder.add_task(device.compute, SimTime(100), c);
+  device.builder.add_task(second, SimTime(20), copies);
+  device.builder.add_task(device.communication, SimTime(80));
+  CHECK(device.run().end[compute] == SimTime(122));
+}
+
+TEST_CASE("the next task of a stream goes at its own class's rate") {
+  // Beside a send of 300 the first 50 take 100 at 0.5, the next 50, of class c, take 200 at 0.25.
+  Device device(0.5, 1.0);
+  const TaskClass c = device.builder.add_class();
+  device.builder.set_rate(c, kBackgroundTasks, 0.25);
+  device.builder.add_task(device.communication, SimTime(300));
+  const TaskId first = device.builder.add_task(device.compute, SimTime(50));
+  const TaskId next = device.builder.add_task(device.compute, SimTime(50), c);
+  const Timeline timeline = device.run();
+  CHECK(timeline.end[first] == SimTime(100));
+  CHECK(timeline.end[next] == SimTime(300));
+}

@@ -138,3 +138,40 @@ TEST_CASE("attention longer than measured grows with the square of its length") 
   const double at_128k = kernel_time(gpu, attention(131072), Clocks::kBurst).value;
   CHECK(at_128k / at_64k == Approx(4).epsilon(0.02));
 }
+
+TEST_CASE("beside a collective a product loses the multiprocessors it holds, and late rounds") {
+  Gpu gpu = simple_gpu();  // 10 multiprocessors
+  gpu.beside.multiprocessors = 2;
+  gpu.beside.product_rounds = 0.5;
+  gpu.beside.communication_slowdown = 1.3;
+  // 40 tiles of 128 x 256 are 4 rounds: (1 + 0.5 / 4) / 0.8. One tile is one round: 1.5 / 0.8.
+  GemmWork work{128 * 8, 256 * 5, 64};
+  const Slowdowns several = beside_collective(gpu, work, Clocks::kBurst);
+  CHECK(several.kernel == Approx(1.125 / 0.8));
+  CHECK(several.collective == Approx(1.3));
+  work.m = work.n = 128;
+  CHECK(beside_collective(gpu, work, Clocks::kBurst).kernel == Approx(1.5 / 0.8));
+  gpu.beside.product_rounds = 3;
+  CHECK(beside_collective(gpu, work, Clocks::kBurst).kernel == Approx(2));  // never more
+}
+
+TEST_CASE("what memory bounds slows a collective more than what instruction issue bounds") {
+  Gpu gpu = simple_gpu();
+  gpu.beside = {1, 0, 1.4, 1.2, 1.25, 1.7, 2};
+  const MemoryWork memory{"copy", Bytes(1'000'000), Bytes(1'000'000), 10};
+  const MemoryWork issue{"copy", Bytes(100'000), Bytes(100'000), 50'000};
+  CHECK(beside_collective(gpu, memory, Clocks::kBurst) == Slowdowns{1.2, 1.7});
+  CHECK(beside_collective(gpu, issue, Clocks::kBurst) == Slowdowns{1.4, 1.25});
+}
+
+TEST_CASE("an idealised gpu has no interference") {
+  const Gpu gpu = idealised(shipped("h200-sxm"));
+  CHECK_FALSE(gpu.beside.interferes());
+  CHECK(beside_collective(gpu, GemmWork{4096, 4096, 4096}, Clocks::kSustained) == Slowdowns{1, 1});
+}
+
+TEST_CASE("above its threshold the power limit stretches work in proportion") {
+  const Throttle throttle{FlopsPerSecond(3e14), FlopsPerSecond(2e15)};
+  CHECK(throttle.at(FlopsPerSecond(2e14)) == Approx(1));
+  CHECK(throttle.at(FlopsPerSecond(5e14)) == Approx(1.1));
+}

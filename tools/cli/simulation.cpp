@@ -193,14 +193,15 @@ void throttle(Simulation& s, const Replay& replay) {
   bool slower = false;
   for (int type = 0; type <= static_cast<int>(s.cluster.other_gpus.size()); ++type) {
     Gpu& gpu = type == 0 ? s.cluster.gpu : s.cluster.other_gpus[static_cast<std::size_t>(type) - 1];
-    if (gpu.throttle_per.value <= 0) continue;
     double highest = 0;
     for (const RankProgram& rank : s.program.ranks)
       if (s.program.machines[rank.machine].gpu_type == type)
         highest = std::max(highest, step_flops(s.program, rank).value);
     const FlopsPerSecond rate = Flops(highest) / (window.end - window.begin).seconds();
-    if (rate <= gpu.throttle_from) continue;
-    gpu.sustained_clock = 1 / (1 + (rate - gpu.throttle_from).value / gpu.throttle_per.value);
+    const double products = gpu.throttle_products.at(rate), others = gpu.throttle_clock.at(rate);
+    if (products <= 1 && others <= 1) continue;
+    gpu.sustained_products = 1 / products;
+    gpu.sustained_clock = 1 / others;
     slower = true;
   }
   if (slower) replay_tasks(s, replay);

@@ -1,0 +1,156 @@
+#!/usr/bin/python3
+"""Fits what kernels take beside collectives, and under the power limit, from microbenchmarks.
+
+usage: calibration/fit_beside.py calibration/results/h200-sxm configs/gpus/h200-sxm.yaml
+
+`overlap`: from overlap_kernels.csv. A chain of kernels runs beside a chain of collectives, which are
+under way for a share c of the time. Kernels then end r times as far apart as alone, so beside a
+collective one takes s times as long, with c / s + (1 - c) = 1 / r.
+`throttle`: from in_context.csv, in_context_clocks.csv (loops from idle to steady) and gemm_sustained.csv.
+The excess of the time over that of a burst, linear in the rate of products and attention that the loop
+has at burst clocks. `products`: of matrix products, `others`: of what follows the clock.
+`kernel_gap`: from in_context.csv, what lies between one kernel and the next of a stream.
+The result replaces the lines between the marks in the GPU file.
+"""
+import csv
+import os
+import re
+import sys
+
+import numpy
+
+SM_COUNT = 132
+TILE = 128 * 256
+
+
+def rows_of(folder, name):
+    with open(os.path.join(folder, name), encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def blocks(grid):
+    return int(re.findall(r"\d+", grid)[0])
+
+
+def kind_of(kernel):
+    return {"gemm": "product", "attention": "attention", "add": "memory", "strided": "issue"}.get(kernel.split("_")[0], "")
+
+
+def rounds(kernel):
+    m, n, k = (int(v) for v in re.match(r"gemm_(\d+)x(\d+)x(\d+)", kernel).groups())
+    outputs = {"dgrad": m * k, "wgrad": n * k}.get(kernel.rsplit("_", 1)[-1], m * n)
+    return max(1, -(-outputs // (TILE * SM_COUNT)))
+
+
+def overlap(folder):
+    slow, slower = {}, {}
+    extra = []
+    for row in rows_of(folder, "overlap_kernels.csv"):
+        value = {key: float(row[key]) for key in row if key.endswith("_us")}
+        kind = kind_of(row["kernel"])
+        if not kind or min(value.values()) <= 0:
+            continue
+        covered = min(1.0, value["collective_together_us"] / value["collective_period_us"])
+        idle = value["kernel_alone_us"] / value["kernel_period_us"] - (1 - covered)
+        if covered < 0.5 or idle <= 0:
+            continue
+        left = SM_COUNT / (SM_COUNT - blocks(row["collective_grid"]))
+        s = covered / idle
+        slower.setdefault(kind, []).append(value["collective_together_us"] / value["collective_alone_us"])
+        if kind == "product":
+            extra.append((s / left - 1, 1 / rounds(row["kernel"])))
+        else:
+            slow.setdefault(kind, []).append(s)
+    excess, share = (numpy.array(v) for v in zip(*extra))
+    more = float(excess @ share / (share @ share))
+    error = float(numpy.mean(numpy.abs((1 + more * share) / (1 + excess) - 1)))
+    compute = [v for kind in ("product", "attention") for v in slower[kind]]
+    return [
+        "  overlap:",
+        "    multiprocessors: 24  # blocks of NCCL's kernels",
+        f"    product_rounds: {more:.2f}  # {len(extra)} pairs, mean error {100 * error:.0f} %",
+        f"    issue_slowdown: {float(numpy.median(slow['issue'])):.2f}",
+        f"    memory_slowdown: {float(numpy.median(slow['memory'])):.2f}",
+        f"    communication_slowdown: {{kernels: {float(numpy.median(compute)):.2f}, memory: {float(numpy.median(slower['memory'])):.2f}}}",
+        "    kernel_slowdown: 2  # two kernels at once: work is conserved",
+        '    source: "calibration/results/h200-sxm/overlap_kernels.csv: kernels and collectives in chains, two GPUs"',
+    ]  # fmt: skip
+
+
+def block_flops(case):
+    """FLOPs of an iteration of in_context.py's loops."""
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "pytorch"))
+    with open(os.path.join(sys.path[0], "in_context.py"), encoding="utf-8") as file:
+        text = file.read()
+    tuples = re.search(r"BLOCKS = (\[.*?\n\])", text, re.S).group(1)
+    for name, family, hidden, heads, kv_heads, ffn, length, batch, _ in eval(tuples):
+        if name == case:
+            weights = 2 * hidden * hidden * (1 + kv_heads / heads) + (3 if family == "llama" else 2) * hidden * ffn
+            return 2 * (6 * weights * length * batch + 3.5 * 2 * batch * length * length * hidden)
+    attention = 2 * 2 * 32 * 4096**2 * 128
+    return {"product": 2 * 8192 * 4096 * 4096, "attention": attention, "attention_both": 3.5 * attention}.get(case, 0)
+
+
+def line_through(points):
+    """excess = (rate - start) / per, least squares over (rate, excess)."""
+    rate, excess = (numpy.array(v) for v in zip(*points))
+    slope, zero = numpy.polyfit(rate, excess, 1)
+    residual = numpy.mean(numpy.abs(slope * rate + zero - excess))
+    return -zero / slope, 1 / slope, residual
+
+
+def throttle(folder):
+    products, others, loops = [], [], {}
+    for row in rows_of(folder, "in_context.csv"):
+        burst, sustained = float(row["burst_us"]), float(row["sustained_us"])
+        if burst <= 0 or sustained <= 0 or float(row["gap_us"]) > 50:
+            continue
+        loop = loops.setdefault(row["case"], {"time": 0.0, "nvjet": [0.0, 0.0], "sdpa": [0.0, 0.0]})
+        count = float(row["per_iteration"])
+        loop["time"] += count * (burst + float(row["gap_us"]))
+        for name in ("nvjet", "sdpa"):
+            if name in row["kernel"]:
+                loop[name][0] += count * burst
+                loop[name][1] += count * sustained
+    for case, loop in loops.items():
+        rate = block_flops(case) / loop["time"] * 1e-6
+        for name, points in (("nvjet", products), ("sdpa", others)):
+            if rate > 0 and loop[name][0] > 0:
+                points.append((rate, loop[name][1] / loop[name][0] - 1))
+    for row in rows_of(folder, "gemm_sustained.csv"):
+        if row["dtype"] == "bf16":
+            products.append((float(row["burst_tflops"]) * (1 - float(row["memory_share"])), 1 / float(row["ratio"]) - 1))
+    lines = ["  throttle:  # 1 + (rate - from) / per times as long, where products and attention run at an average rate above `from`"]
+    for name, points in (("products", products), ("others", others)):
+        start, per, residual = line_through(points)
+        lines.append(f"    {name}: {{from: {start:.0f} TFLOP/s, per: {per:.0f} TFLOP/s}}  # {len(points)} loops, mean residual {100 * residual:.1f} %")
+    lines.append('    source: "calibration/results/h200-sxm: in_context.csv (attention stands for what follows the clock), gemm_sustained.csv; 700 W"')
+    return lines
+
+
+def gap(folder):
+    gaps = [(float(r["gap_us"]), float(r["per_iteration"])) for r in rows_of(folder, "in_context.csv")]
+    gaps = sorted(g for g in gaps if 0 < g[0] < 10)
+    half, seen = sum(n for _, n in gaps) / 2, 0.0
+    for value, count in gaps:
+        seen += count
+        if seen >= half:
+            break
+    return [f"  kernel_gap: {value:.2f} us  # calibration/results/h200-sxm/in_context.csv: end of a kernel to the next one's start, median"]
+
+
+def main():
+    folder, path = sys.argv[1:3]
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    lines = throttle(folder) + gap(folder) + overlap(folder)
+    print("\n".join(lines))
+    begin, end = "  # fit_beside begin\n", "  # fit_beside end\n"
+    head, rest = text.split(begin, 1)
+    tail = rest.split(end, 1)[1]
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(head + begin + "\n".join(lines) + "\n" + end + tail)
+
+
+if __name__ == "__main__":
+    main()
