@@ -1,6 +1,6 @@
 """Checks answers of the notebooks' questions, with a tolerance and a hint.
 
-Questions live in exercises.dat, packed so that the answers are not in plain sight; tools/exercises packs
+Questions live in exercises.dat, packed so that the answers are not in plain sight; tools/exercises.py packs
 and unpacks it. A question is known by the notebook's topic and its number: "pipeline.q3"; within a
 notebook that has called `exercises.topic("pipeline")`, "q3" is enough.
 """
