@@ -7,6 +7,7 @@
 
 #include "sim/base/error.hpp"
 #include "sim/report/run_report.hpp"
+#include "sim/report/writers/page.hpp"
 #include "tools/cli/command.hpp"
 #include "tools/cli/simulation.hpp"
 
@@ -15,7 +16,7 @@ namespace {
 
 struct Options {
   std::vector<std::string> scenarios, overrides, vary;
-  std::string plan, json;
+  std::string plan, json, report;
   bool ideal = false;
 };
 
@@ -62,7 +63,8 @@ std::vector<std::pair<std::string, std::vector<std::string>>> combinations(
 }
 
 int compare(const Options& o) {
-  if (!o.json.empty()) check_output(o.json);
+  for (const std::string& path : {o.json, o.report})
+    if (!path.empty()) check_output(path);
   std::vector<RunReport> reports;
   Diagnostics refused;
   SimulationOptions options;
@@ -93,6 +95,7 @@ int compare(const Options& o) {
   if (reports.empty())
     throw UserError({}, "no combination of --vary can run; the reasons are above");
   if (!o.json.empty()) write_output(o.json, compare_json(reports) + "\n");
+  if (!o.report.empty()) write_output(o.report, compare_page(reports));
   if (o.json != "-") std::fputs(compare_text(reports).c_str(), stdout);
   return kExitDone;
 }
@@ -109,6 +112,7 @@ void setup_compare(CLI::App& sub, std::function<int()>& action) {
   sub.add_option("--set", o->overrides, "key=value: sets any value in all of them")
       ->allow_extra_args(false);
   sub.add_option("--json", o->json, "writes the comparison as JSON ('-' is stdout)");
+  sub.add_option("--report", o->report, "writes one HTML page to look at, without network");
   sub.add_flag("--ideal", o->ideal, "efficiency 1, no host and no fixed cost");
   action = [o] { return compare(*o); };
 }
