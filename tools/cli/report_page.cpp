@@ -41,9 +41,8 @@ class KernelTable {
     std::vector<PageKernel> out;
     for (const auto& [key, kernel] : kernels_) out.push_back(kernel);
     const auto total = [](const PageKernel& k) { return k.time.value * double(k.count); };
-    std::stable_sort(out.begin(), out.end(), [&](const PageKernel& a, const PageKernel& b) {
-      return total(a) > total(b);
-    });
+    std::stable_sort(out.begin(), out.end(),
+                     [&](const PageKernel& a, const PageKernel& b) { return total(a) > total(b); });
     if (out.size() > kMostKernels) out.resize(kMostKernels);
     return out;
   }
@@ -56,8 +55,7 @@ class KernelTable {
 
 std::vector<PageKernel> kernels_of(const Simulation& s, const RankProgram& rank) {
   std::map<SegmentId, std::int64_t> calls;
-  KernelTable table(s.program,
-                    s.cluster.gpu_of_type(s.program.machines[rank.machine].gpu_type));
+  KernelTable table(s.program, s.cluster.gpu_of_type(s.program.machines[rank.machine].gpu_type));
   for (const Step& step : rank.steps) {
     if (const auto* run = std::get_if<RunSegment>(&step.work)) ++calls[run->segment];
     if (const auto* run = std::get_if<RunKernel>(&step.work)) table.add(run->kernel, run->label, 1);
@@ -102,9 +100,12 @@ Sent sent_by(const Simulation& s, const RankProgram& rank) {
 // The members of a rank's group, in the order of the ring.
 std::vector<int> members(const RankMap& map, const RankMap::Place& place, GroupKind kind) {
   switch (kind) {
-    case GroupKind::kTensor: return map.group(place, "tp");
-    case GroupKind::kContext: return map.group(place, "cp");
-    case GroupKind::kPipeline: return map.group(place, "pp");
+    case GroupKind::kTensor:
+      return map.group(place, "tp");
+    case GroupKind::kContext:
+      return map.group(place, "cp");
+    case GroupKind::kPipeline:
+      return map.group(place, "pp");
     case GroupKind::kData: {
       std::vector<int> all;
       for (const int r : map.group(place, "dp"))
@@ -115,7 +116,8 @@ std::vector<int> members(const RankMap& map, const RankMap::Place& place, GroupK
       const std::vector<int> stages = map.group(place, "pp");
       return {stages.front(), stages.back()};
     }
-    default: return {};
+    default:
+      return {};
   }
 }
 

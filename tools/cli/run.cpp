@@ -9,8 +9,8 @@
 #include "sim/report/run_report.hpp"
 #include "tools/cli/command.hpp"
 #include "tools/cli/dump.hpp"
-#include "tools/cli/report_page.hpp"
 #include "tools/cli/pick.hpp"
+#include "tools/cli/report_page.hpp"
 #include "tools/cli/simulation.hpp"
 
 namespace rehearse {
@@ -42,7 +42,8 @@ void write_details(const Options& o, const Scenario& scenario, const Simulation&
   const bool page_of_kernels = !o.report.empty() && kernel_tasks(s.program) <= kMostKernelTasks;
   options.merge = false;
   const bool again = !o.trace.empty() || page_of_kernels;
-  const Simulation kernels = again ? simulate(scenario, options) : Simulation{};
+  Simulation kernels = again ? simulate(scenario, options) : Simulation{};
+  kernels.report = s.report;  // one set of numbers, whichever way they are shown
   if (!o.trace.empty())
     write_output(o.trace,
                  chrome_trace(kernels.lowered.graph, kernels.timeline, kernels.lowered.notes));

@@ -17,13 +17,14 @@
 #include "tools/cli/command.hpp"
 #include "tools/cli/sweep/interrupt.hpp"
 #include "tools/cli/sweep/job.hpp"
+#include "tools/cli/sweep/page.hpp"
 #include "tools/cli/sweep/points.hpp"
 
 namespace rehearse {
 namespace {
 
 struct Options {
-  std::string sweep, out;
+  std::string sweep, out, report;
   std::vector<std::string> overrides;
   int jobs = 0;
   bool restart = false;
@@ -118,6 +119,7 @@ int sweep(const Options& o) {
   const Sweep& points = loaded.points;
   check_hardware(points);
   check_output(o.out);
+  if (!o.report.empty()) check_output(o.report);
   SweepSummary summary(points.keys());
   PointSource source(points, summary);
   const Interrupt interrupt;
@@ -143,6 +145,7 @@ int sweep(const Options& o) {
     std::fputs(farewell(signal, o.out).c_str(), stderr);
     return 128 + signal;
   }
+  if (!o.report.empty()) write_output(o.report, sweep_report_page(o.out, points.keys()));
   return summary.failed() > 0 ? kExitBug : kExitDone;
 }
 
@@ -154,6 +157,7 @@ void setup_sweep(CLI::App& sub, std::function<int()>& action) {
   sub.add_option("--out", o->out,
                  "where the rows go, .csv or .jsonl; the same command again goes on with it")
       ->required();
+  sub.add_option("--report", o->report, "writes one HTML page of the finished sweep");
   sub.add_option("--jobs", o->jobs, "points simulated at once (default: one a core)")
       ->check(CLI::Range(1, 1024));
   sub.add_option("--set", o->overrides, "key=value: sets any value of the base")

@@ -34,15 +34,24 @@ std::string page(Json data) {
 
 const char* activity_name(Activity a) {
   switch (a) {
-    case Activity::kForward: return "forward";
-    case Activity::kBackward: return "backward";
-    case Activity::kRecompute: return "recompute";
-    case Activity::kOptimizer: return "optimizer";
-    case Activity::kHost: return "host";
-    case Activity::kCollective: return "collective";
-    case Activity::kSend: return "send";
-    case Activity::kReceive: return "receive";
-    case Activity::kJoin: break;
+    case Activity::kForward:
+      return "forward";
+    case Activity::kBackward:
+      return "backward";
+    case Activity::kRecompute:
+      return "recompute";
+    case Activity::kOptimizer:
+      return "optimizer";
+    case Activity::kHost:
+      return "host";
+    case Activity::kCollective:
+      return "collective";
+    case Activity::kSend:
+      return "send";
+    case Activity::kReceive:
+      return "receive";
+    case Activity::kJoin:
+      break;
   }
   return "join";
 }

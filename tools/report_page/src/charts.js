@@ -75,7 +75,7 @@ export function rooflineSection(data) {
     { key: "time_s", label: "each", numeric: true, show: seconds }, { key: "total_s", label: "a step", numeric: true, show: seconds },
     { key: "flops", label: "FLOPs", numeric: true, show: (v) => v.toExponential(3) }, { key: "bytes", label: "bytes", numeric: true, show: bytes },
   ], data.kernels, { key: "total_s", descending: true });
-  return section("roofline", "Kernels on the roofline", "Each dot is a kernel of the slowest rank with its shape; its area grows with its time in a step. FLOPs and least bytes moved.", responsive(draw, "roofline with kernels as dots"), table);
+  return section("roofline", "Kernels on the roofline", "Each dot is a kernel of the slowest rank with its shape; its area grows with its time in a step. FLOPs and least bytes moved; kernels that only move data are in the table.", responsive(draw, "roofline with kernels as dots"), table);
 }
 
 export function communicationSection(data) {

@@ -17,12 +17,17 @@ export function timelineSection(data) {
   for (const task of timeline.tasks) byLane[task[0]].push(task);
   for (const lane of byLane) lane.sort((a, b) => a[1] - b[1]);
   const end = d3.max(timeline.tasks, (t) => t[1] + t[2]);
-  const begin = d3.min(timeline.tasks, (t) => t[1]);
-  let width = 300, transform = d3.zoomIdentity;
+  const begin = Math.min(0, d3.min(timeline.tasks, (t) => t[1]));
+  let width = 300, transform = d3.zoomIdentity, placed = false;
   const base = () => d3.scaleLinear([begin, end], [0, width]);
   const x = () => transform.rescaleX(base());
   const zoom = d3.zoom().scaleExtent([1, 20000]).on("zoom", (event) => { transform = event.transform; requestAnimationFrame(draw); });
   const selection = d3.select(canvas);
+  // The step itself; what the host issued before it lies to the left.
+  const whole = () => {
+    const k = (end - begin) / end;
+    return d3.zoomIdentity.scale(k).translate(width / k - width, 0);
+  };
 
   function draw() {
     const context = canvas.getContext("2d"), ratio = window.devicePixelRatio || 1, scale = x();
@@ -77,12 +82,13 @@ export function timelineSection(data) {
     const actions = {
       "+": () => zoom.scaleBy(selection, 1.6), "=": () => zoom.scaleBy(selection, 1.6), "-": () => zoom.scaleBy(selection, 1 / 1.6),
       ArrowLeft: () => zoom.translateBy(selection, width / 6 / transform.k, 0), ArrowRight: () => zoom.translateBy(selection, -width / 6 / transform.k, 0),
-      0: () => zoom.transform(selection, d3.zoomIdentity),
+      0: () => zoom.transform(selection, whole()),
     };
     if (!actions[event.key]) return;
     event.preventDefault();
     actions[event.key]();
   });
+  selection.call(zoom);
   const holder = element("div", { class: "canvas" }, canvas);
   new ResizeObserver(([entry]) => {
     width = Math.max(100, Math.floor(entry.contentRect.width));
@@ -90,12 +96,13 @@ export function timelineSection(data) {
     Object.assign(canvas, { width: width * ratio, height: height * ratio });
     Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
     zoom.extent([[0, 0], [width, height]]).translateExtent([[0, 0], [width, height]]);
+    if (!placed) zoom.transform(selection, whole());
+    placed = true;
     draw();
   }).observe(holder);
-  selection.call(zoom);
   const button = (label, action) => element("button", { type: "button", onclick: action }, label);
   const controls = element("div", { class: "controls" },
-    button("Zoom in", () => zoom.scaleBy(selection, 2)), button("Zoom out", () => zoom.scaleBy(selection, 0.5)), button("Whole step", () => zoom.transform(selection, d3.zoomIdentity)));
+    button("Zoom in", () => zoom.scaleBy(selection, 2)), button("Zoom out", () => zoom.scaleBy(selection, 0.5)), button("Whole step", () => zoom.transform(selection, whole())));
   const used = [...new Set(timeline.tasks.map((t) => timeline.activities[t[5]]))];
   const legend = element("ul", { class: "legend" }, ...used.map((a) => element("li", {}, element("span", { style: `background:${palette[a] ?? "#999"}` }), a)));
   const note = timeline.note ?? null;
