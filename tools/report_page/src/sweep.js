@@ -48,7 +48,7 @@ function parallel({ sweep }) {
   const ticks = keys.flatMap((key) => place.get(key).ticks.map((v) => ({ key, y: place.get(key).at(v), text: place.get(key).show(v) })));
   const label = (key) => (key === "step_time_s" ? "step" : key.split(".").pop());
   const draw = (width) => Plot.plot({
-    width, height: 380, marginBottom: 40, marginLeft: 40, marginRight: 50, x: { type: "point", domain: keys, tickFormat: label, label: null, tickRotate: width < 700 ? -25 : 0 }, y: { axis: null },
+    width, height: 380, marginTop: 24, marginBottom: 40, marginLeft: 40, marginRight: 50, x: { type: "point", domain: keys, tickFormat: label, label: null, tickRotate: width < 700 ? -25 : 0 }, y: { axis: null },
     color: { type: "log", scheme: "viridis", label: "step, s" },
     marks: [
       Plot.ruleX(keys, { strokeOpacity: 0.4 }), Plot.line(lines, { x: "key", y: "y", z: "i", stroke: "step", strokeOpacity: 0.5 }),
