@@ -17,7 +17,6 @@ import sys
 
 import numpy
 
-SM_COUNT = 132
 
 
 def parameters(row):
@@ -133,7 +132,7 @@ def samples(rows, kind, series):
     return out
 
 
-def fit(kind, data):
+def fit(kind, data, sm_count):
     n = numpy.array([d[0] for d in data])
     moved = numpy.array([d[1] for d in data])
     t = numpy.array([d[2] for d in data])
@@ -143,7 +142,7 @@ def fit(kind, data):
     x = n if kind == "elements" else moved
     if kind == "columns":  # one block of 32 columns a multiprocessor: few columns leave some idle
         blocks = numpy.array([number(d[3], "hidden") / 32 for d in data])
-        x = n * numpy.maximum(1, SM_COUNT / blocks)
+        x = n * numpy.maximum(1, sm_count / blocks)
     if kind == "rows":
         rows = numpy.array([number(d[3], "tokens") for d in data])
         a = numpy.stack([1 / t, rows / t, moved / t], 1)
@@ -175,12 +174,12 @@ def fit(kind, data):
     return {"fixed": float(solution[0]), rate: 1 / float(solution[1])}, errors
 
 
-def line(name, kind, rows, bandwidth):
+def line(name, kind, rows, bandwidth, sm_count):
     _, series = CLASSES[name]
     data = samples(rows, kind, series)
     if len(data) < 3:
         raise SystemExit(f"fit_kernels: no measurements of class {name}")
-    result, errors = fit(kind, data)
+    result, errors = fit(kind, data, sm_count)
     fields = []
     if "bandwidth" in result:
         fields.append(f"bandwidth_efficiency: {result['bandwidth'] / bandwidth:.3f}")
@@ -199,7 +198,8 @@ def main():
     rows = load(folder)
     text = open(path).read()
     bandwidth = float(re.search(r"memory_bandwidth: ([0-9.]+) GB/s", text).group(1)) * 1e9
-    lines = [line(name, kind, rows, bandwidth) for name, (kind, _) in CLASSES.items()]
+    sm_count = int(re.search(r"sm_count: ([0-9]+)", text).group(1))
+    lines = [line(name, kind, rows, bandwidth, sm_count) for name, (kind, _) in CLASSES.items()]
     begin, end = "  # fit_kernels begin\n", "  # fit_kernels end\n"
     head, rest = text.split(begin)
     tail = rest.split(end)[1]

@@ -20,10 +20,8 @@
 #include <vector>
 
 #include "calibration/fit/attention_fit.hpp"
+#include "calibration/fit/fit_training.hpp"
 #include "calibration/fit/gemm_fit.hpp"
-#include "calibration/fit/gemm_training.hpp"
-#include "calibration/fit/layout_fit.hpp"
-#include "calibration/fit/sdpa_fit.hpp"
 #include "calibration/fit/section.hpp"
 #include "hardware/gpu.hpp"
 
@@ -119,97 +117,10 @@ void fit_device(const Folders& folders, const Device& device) {
   write_file(path, text);
 }
 
-std::string training_products(const Gpu& gpu, const std::string& results) {
-  const std::string path = results + "/gemm.csv";
-  const GemmTrainingFit fit = fit_gemm_training(gpu, path);
-  fmt::print("{:13} products in training: median {:.2f} %  mean {:.2f} %  of {}\n", gpu.name,
-             100 * fit.median, 100 * fit.mean, fit.products);
-  return fmt::format(
-      "    training_time:  # over the benchmark's, at the benchmark's time\n"
-      "      microseconds: [{}]\n"
-      "      forward: [{:.3f}]\n"
-      "      dgrad: [{:.3f}]\n"
-      "      wgrad: [{:.3f}]\n"
-      "      source: \"{}, PyTorch's linear (held-out error: median {:.1f} %, mean {:.1f} %)\"\n"
-      "    type_time:  # forward, dgrad, wgrad over the bf16 table at the type's own peak\n"
-      "      tf32: [{:.2f}]\n"
-      "      fp32: [{:.2f}]\n"
-      "      source: \"{}, medians\"\n",
-      fmt::join(fit.microseconds, ", "), fmt::join(fit.factor[0], ", "),
-      fmt::join(fit.factor[1], ", "), fmt::join(fit.factor[2], ", "), path, 100 * fit.median,
-      100 * fit.mean, fmt::join(fit.tf32, ", "), fmt::join(fit.fp32, ", "), path);
-}
-
-// What training's curve misses, one table a layout.
-std::string training_tables(const Folders& folders, const Gpu& gpu, const std::string& results) {
-  constexpr std::array kLayouts = {GemmLayout::kForward, GemmLayout::kDgrad, GemmLayout::kWgrad};
-  constexpr std::array kNames = {"forward", "dgrad", "wgrad"};
-  const std::string path = results + "/gemm.csv";
-  std::string text = fmt::format(
-      "    training_tables:  # over that curve, by (m, n, k, bias)\n"
-      "      bf16:\n"
-      "        source: \"{}, PyTorch's linear\"\n",
-      path);
-  for (std::size_t i = 0; i < kNames.size(); ++i) {
-    const auto samples = layout_samples(gpu, kLayouts[i], path);
-    const LayoutErrors errors = held_out_layout_errors(samples);
-    const std::string table = fmt::format("{}/gemm_training_{}.bin", gpu.name, kNames[i]);
-    write_file(folders.gpus + "/" + table, encode(fit_layout(samples, samples)));
-    fmt::print("{:13} {} in training: median {:.2f} %  mean {:.2f} %  of {}\n", gpu.name, kNames[i],
-               100 * errors.median, 100 * errors.mean, errors.products);
-    text += fmt::format(
-        "        {}:\n"
-        "          table: {}\n"
-        "          held_out_median_percent: {:.2f}  # a fifth of the (n, k) pairs\n"
-        "          held_out_mean_percent: {:.2f}\n"
-        "          held_out_products: {}\n",
-        kNames[i], table, 100 * errors.median, 100 * errors.mean, errors.products);
-  }
-  return text;
-}
-
-std::string training_attention(const Folders& folders, const Gpu& gpu, const std::string& results,
-                               AttentionDirection direction) {
-  const char* name = direction == AttentionDirection::kBackward ? "backward" : "forward";
-  const auto samples = measured_attention(results + "/attention.csv", direction);
-  const AttentionMachine machine{gpu.peak_of(DType::kBf16).value, gpu.memory_bandwidth.value};
-  const AttentionErrors errors = held_out_sdpa_errors(samples, machine);
-  const std::string table = fmt::format("{}/attention_training_{}.bin", gpu.name, name);
-  write_file(folders.gpus + "/" + table, encode(fit_sdpa_grid(samples, machine)));
-  fmt::print("{:13} attention in training, {}: median {:.2f} %  mean {:.2f} %  of {}\n", gpu.name,
-             name, 100 * errors.median, 100 * errors.mean, errors.kernels);
-  return fmt::format(
-      "      {}:\n"
-      "        table: {}\n"
-      "        source: \"{}/attention.csv, PyTorch's scaled_dot_product_attention\"\n"
-      "        held_out_median_percent: {:.2f}  # a fifth of the shapes\n"
-      "        held_out_mean_percent: {:.2f}\n"
-      "        held_out_kernels: {}\n",
-      name, table, results, 100 * errors.median, 100 * errors.mean, errors.kernels);
-}
-
-void fit_training(const Folders& folders, const std::string& results, const std::string& name) {
-  const std::string path = folders.gpus + "/" + name + ".yaml";
-  const auto gpu_of_file = [&] {
-    Gpu gpu = read_gpu(parse_file(path));
-    gpu.name = name;
-    return gpu;
-  };
-  const Gpu gpu = gpu_of_file();
-  const auto write_section = [&](const std::string& section, const std::string& body) {
-    write_file(path, with_section(read_file(path), section, body));
-  };
-  write_section("training_products", training_products(gpu, results));
-  // The tables are told over the curve that was just written.
-  write_section("training_tables", training_tables(folders, gpu_of_file(), results));
-  write_section("training_attention",
-                training_attention(folders, gpu, results, AttentionDirection::kForward) +
-                    training_attention(folders, gpu, results, AttentionDirection::kBackward));
-}
-
 int run(const std::vector<std::string>& arguments) {
   if (arguments.size() == 4 && arguments[0] == "training") {
-    fit_training({"", arguments[2]}, arguments[1], arguments[3]);
+    const std::string file = arguments[2] + "/" + arguments[3] + ".yaml";
+    for (const std::string& line : fit_training(arguments[1], file)) fmt::print("{}\n", line);
     return 0;
   }
   if (arguments.size() < 3 || arguments[0] != "silicon") {

@@ -9,6 +9,7 @@ void setup_sweep(CLI::App& sub, std::function<int()>& action);
 void setup_search(CLI::App& sub, std::function<int()>& action);
 void setup_price(CLI::App& sub, std::function<int()>& action);
 void setup_validate(CLI::App& sub, std::function<int()>& action);
+void setup_calibrate(CLI::App& sub, std::function<int()>& action);
 void setup_list(CLI::App& sub, std::function<int()>& action);
 
 namespace {
@@ -22,6 +23,8 @@ constexpr Command kCommands[] = {
      setup_search},
     {"price", "prices one kernel or collective on its own", setup_price},
     {"validate", "shows predicted beside measured for files of measured runs", setup_validate},
+    {"calibrate", "measures this machine's GPUs and fits a GPU file; or refits stored results",
+     setup_calibrate},
     {"list", "lists what there is: models, gpus, clusters, runtimes, ...", setup_list},
 };
 
