@@ -37,7 +37,16 @@ class FullySharded final : public DataParallel {
     copied_out_ = reduced_ = copied_group_ = -1;
   }
 
-  void before_forward(StepWriter& w, const Unit& u) override { use(w, u, true); }
+  // What is gathered is what the optimizer has written: a forward pass of the root lets the streams
+  // of gathers wait for all that was issued before.
+  void before_forward(StepWriter& w, const Unit& u) override {
+    const auto i = static_cast<std::size_t>(&u - c_.units.data());
+    if (i == 0 || c_.units[i - 1].chunk != u.chunk) {
+      w.order(StreamKind::kCompute, StreamKind::kCopy);
+      w.order(StreamKind::kCompute, StreamKind::kData);
+    }
+    use(w, u, true);
+  }
 
   void after_forward(StepWriter& w, const Unit& u) override {
     if (c_.plan.plan.zero_stage == 3 && !is_edge(u)) reshard(w, group_of(u));
