@@ -119,6 +119,7 @@ struct CommGroup {
   // share the node's NICs evenly.
   int concurrent_per_node = 1;
   LinkShare links{};  // of its slowest member
+  bool operator==(const CommGroup&) const = default;
 };
 // The group of `members` (global ranks; rank r is on node r / gpus_per_node). All GPUs of a node
 // are taken to be in groups of the same kind: gpus_per_node / ranks_per_node groups a node.

@@ -120,26 +120,47 @@ GraphOptions graph_options(const ResolvedPlan& plan) {
   return o;
 }
 
-Program build_program(const ResolvedPlan& plan, const Model& model, const Cluster& cluster,
-                      const Runtime& runtime, const FoldOptions& options) {
-  Program program;
-  const RankMap map = rank_map(plan);
-  program.positions = static_cast<int>(model.layers) + 2;
-  program.groups[static_cast<int>(GroupKind::kTensor)] = group_of(cluster, map, "tp");
-  program.groups[static_cast<int>(GroupKind::kContext)] = group_of(cluster, map, "cp");
-  program.groups[static_cast<int>(GroupKind::kData)] = replicas(cluster, map);
-  program.groups[static_cast<int>(GroupKind::kPipeline)] = group_of(cluster, map, "pp");
-  program.groups[static_cast<int>(GroupKind::kEmbedding)] = ends_of_pipeline(cluster, map, plan);
-
+ProgramWriter::ProgramWriter(Program& program, const ResolvedPlan& plan, const Model& model,
+                             const Cluster& cluster, const Runtime& runtime)
+    : program_(program), model_(model), cluster_(cluster), runtime_(runtime), plan_(plan) {
+  program_.positions = static_cast<int>(model.layers) + 2;
   const ModelGraphs graphs = context_parallel(
       shard(build_graphs(model, graph_options(plan)),
             {plan.tensor, plan.plan.sequence_parallel, plan.plan.vocabulary_parallel}),
       plan.plan.context_parallel_method, plan.context);
-  const SharedSegments shared(program, graphs, plan, runtime);
+  shared_ = std::make_unique<SharedSegments>(program_, graphs, plan, runtime);
+}
 
-  const std::vector<SimulatedRank> simulated = simulated_ranks(plan, cluster, map, options);
+bool ProgramWriter::writes(const ResolvedPlan& plan) const {
+  // Of a pipeline and of data parallelism, segments know no more than whether there is one.
+  const auto alike = [](ResolvedPlan p) {
+    p.pipeline = p.plan.pipeline_parallel = p.pipeline > 1 ? 2 : 1;
+    p.data = p.plan.data_parallel = p.data > 1 ? 2 : 1;
+    p.chunks = p.plan.virtual_stages = p.stages() > 1 ? 2 : 1;
+    p.micro_batches = 1;
+    p.training.global_batch_size = 0;
+    p.schedule = nullptr;
+    p.plan.schedule.clear();
+    p.stage_layers.clear();
+    p.plan.stage_layers.clear();
+    return p;
+  };
+  return alike(plan) == alike(plan_);
+}
+
+void ProgramWriter::write(const ResolvedPlan& plan, const FoldOptions& options) {
+  const RankMap map = rank_map(plan);
+  Program& program = program_;
+  program.ranks.clear();
+  program.groups[static_cast<int>(GroupKind::kTensor)] = group_of(cluster_, map, "tp");
+  program.groups[static_cast<int>(GroupKind::kContext)] = group_of(cluster_, map, "cp");
+  program.groups[static_cast<int>(GroupKind::kData)] = replicas(cluster_, map);
+  program.groups[static_cast<int>(GroupKind::kPipeline)] = group_of(cluster_, map, "pp");
+  program.groups[static_cast<int>(GroupKind::kEmbedding)] = ends_of_pipeline(cluster_, map, plan);
+
+  const std::vector<SimulatedRank> simulated = simulated_ranks(plan, cluster_, map, options);
   // Ranks of one stage do the same, but for those that own parameters of different sizes.
-  const bool alike = !shares_whole_parameters(plan, runtime);
+  const bool alike = !shares_whole_parameters(plan, runtime_);
   std::map<std::pair<int, std::vector<int>>, std::size_t> written;  // by stage and replicas
   program.ranks.reserve(simulated.size());
   for (const SimulatedRank& s : simulated) {
@@ -147,7 +168,7 @@ Program build_program(const ResolvedPlan& plan, const Model& model, const Cluste
         {s.place.pipeline, alike ? std::vector<int>{} : s.replicas}, program.ranks.size());
     RankProgram rank;
     if (first)
-      build_rank(program, rank, s, plan, model, runtime, shared);
+      build_rank(program, rank, s, plan, model_, runtime_, *shared_);
     else
       rank = program.ranks[same->second];
     rank.rank = map.rank_of(s.place);
@@ -159,6 +180,12 @@ Program build_program(const ResolvedPlan& plan, const Model& model, const Cluste
     program.ranks.push_back(std::move(rank));
   }
   meet(program, simulated, plan);
+}
+
+Program build_program(const ResolvedPlan& plan, const Model& model, const Cluster& cluster,
+                      const Runtime& runtime, const FoldOptions& options) {
+  Program program;
+  ProgramWriter(program, plan, model, cluster, runtime).write(plan, options);
   return program;
 }
 

@@ -1,10 +1,13 @@
 #pragma once
 
+#include <memory>
+
 #include "hardware/cluster.hpp"
 #include "models/model.hpp"
 #include "strategies/fold.hpp"
 #include "strategies/plan.hpp"
 #include "strategies/program.hpp"
+#include "strategies/rank_builder.hpp"
 #include "strategies/runtime.hpp"
 
 namespace rehearse {
@@ -16,6 +19,26 @@ namespace rehearse {
 // times are exact, and it has the largest peak.
 Program build_program(const ResolvedPlan& plan, const Model& model, const Cluster& cluster,
                       const Runtime& runtime, const FoldOptions& options);
+
+// The same for several plans, one after the other, that need the same segments: those are made
+// once. The model, cluster and runtime are those of all of them, and must outlive this.
+class ProgramWriter {
+ public:
+  ProgramWriter(Program& program, const ResolvedPlan& plan, const Model& model,
+                const Cluster& cluster, const Runtime& runtime);
+  // Whether a plan's segments are those that are here.
+  bool writes(const ResolvedPlan& plan) const;
+  // Makes it the program of a plan, in place of the plan before.
+  void write(const ResolvedPlan& plan, const FoldOptions& options);
+
+ private:
+  Program& program_;
+  const Model& model_;
+  const Cluster& cluster_;
+  const Runtime& runtime_;
+  ResolvedPlan plan_;  // that the segments were made for
+  std::unique_ptr<SharedSegments> shared_;
+};
 
 // Shapes and types of one rank's graphs, before tensor parallelism.
 GraphOptions graph_options(const ResolvedPlan& plan);

@@ -42,8 +42,8 @@ Lowered lower(const Program& program, const Cluster& cluster, const LowerOptions
 
 bool clock_suffices(const Cluster& cluster) { return !cluster.gpu.beside.interferes(); }
 
-StepTimes step_times(const Program& program, const Cluster& cluster, const LowerOptions& options) {
-  Prices prices(program, cluster, options.clocks);
+StepTimes step_times(const Program& program, const Cluster& cluster, const LowerOptions& options,
+                     Prices& prices) {
   LoweringState<ClockSink> state(program, cluster, options, prices);
   walk(state);
   return state.sink.finish();

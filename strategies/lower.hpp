@@ -45,10 +45,13 @@ struct StepTimes {
   std::uint64_t tasks = 0;  // as many as the graph would have
 };
 
+class Prices;  // strategies/priced_segment.hpp
+
 // Whether a clock alone tells the times: nothing slows anything else.
 bool clock_suffices(const Cluster& cluster);
 // The times of lower() and simulate(), found while walking and without a graph: memory does not
 // grow with the tasks. Precondition: clock_suffices().
-StepTimes step_times(const Program& program, const Cluster& cluster, const LowerOptions& options);
+StepTimes step_times(const Program& program, const Cluster& cluster, const LowerOptions& options,
+                     Prices& prices);
 
 }  // namespace rehearse

@@ -193,7 +193,7 @@ class Reserved {
 
 }  // namespace
 
-RankMemory rank_memory(const Program& program, const RankProgram& rank) {
+RankMemory rank_memory(const Program& program, const RankProgram& rank, bool reserved) {
   std::vector<Effect> segments;
   for (const Segment& segment : program.segments) segments.push_back(effect_of(segment));
   std::vector<Effect> passes;
@@ -214,7 +214,7 @@ RankMemory rank_memory(const Program& program, const RankProgram& rank) {
   RankMemory out;
   out.peak = Bytes(total(best));
   for (std::size_t i = 0; i < best.size(); ++i) out.at_peak[i] = Bytes(best[i]);
-  out.reserved = max(out.peak, Reserved(program, rank).run());
+  out.reserved = reserved ? max(out.peak, Reserved(program, rank).run()) : out.peak;
   return out;
 }
 

@@ -16,6 +16,7 @@ struct RankMemory {
   std::array<Bytes, kMemoryCategories> at_peak{};  // by MemoryCategory
 };
 
-RankMemory rank_memory(const Program& program, const RankProgram& rank);
+// Without `reserved`, which takes a walk through every allocation, it is the peak.
+RankMemory rank_memory(const Program& program, const RankProgram& rank, bool reserved = true);
 
 }  // namespace rehearse

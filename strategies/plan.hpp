@@ -28,6 +28,8 @@ struct ResolvedPlan {
   int stages() const { return pipeline * chunks; }
   // Ranks that hold the same parameters and meet to reduce gradients; ZeRO cuts over them.
   int replicas() const { return data * context; }
+
+  bool operator==(const ResolvedPlan&) const = default;
 };
 
 // Throws UserError with everything that does not fit together, at the lines that say it: GPUs that

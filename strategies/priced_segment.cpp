@@ -16,11 +16,29 @@ Run Run::then(const Run& next) const {
 Prices::Prices(const Program& program, const Cluster& cluster, Clocks clocks)
     : program_(program), cluster_(cluster), clocks_(clocks) {
   launch_latency_ = to_sim_time(cluster.host.launch_latency).ps;
-  segments_.resize(program.machines.size());
-  for (std::size_t m = 0; m < segments_.size(); ++m) {
-    segments_[m].reserve(program.segments.size());
-    for (const Segment& s : program.segments) segments_[m].push_back(price(m, s));
+  update();
+}
+
+void Prices::update() {
+  bool inside = false;  // of segments
+  for (std::size_t g = 0; g < groups_.size(); ++g) {
+    if (groups_[g] == program_.groups[g]) continue;
+    groups_[g] = program_.groups[g];
+    const auto kind = static_cast<GroupKind>(g);
+    std::erase_if(known_, [kind](const Known& k) { return k.group == kind; });
+    inside |=
+        kind != GroupKind::kData && kind != GroupKind::kPipeline && kind != GroupKind::kEmbedding;
   }
+  constexpr std::size_t kForgotten = 4096;  // prices of groups that were: not to be kept for ever
+  if (inside || collectives_.size() > kForgotten) {
+    segments_.clear();
+    collectives_.clear();
+    known_.clear();
+  }
+  segments_.resize(program_.machines.size());
+  for (std::size_t m = 0; m < segments_.size(); ++m)
+    while (segments_[m].size() < program_.segments.size())
+      segments_[m].push_back(price(m, program_.segments[segments_[m].size()]));
 }
 
 std::int64_t Prices::kernel(std::size_t machine, const KernelWork& work) const {
@@ -46,17 +64,18 @@ Slowdowns Prices::beside_collective(std::size_t machine, const KernelWork& work)
 std::pair<std::int32_t, std::int64_t> Prices::collective(std::size_t machine,
                                                          const CollectiveWork& work) {
   const LinkShare& links = program_.machines[machine].at(work.group);
-  for (const Known& k : known_)
-    if (k.op == work.op && k.group == work.group && k.bytes == work.bytes && k.links == links)
-      return {k.index, k.time};
+  Known k{work.op, work.group, work.bytes, links, 0, 0};
+  const auto at = std::lower_bound(known_.begin(), known_.end(), k);
+  if (at != known_.end() && !(k < *at)) return {at->index, at->time};
   CommGroup group = program_.groups[static_cast<int>(work.group)];
   group.links = links;
   const CollectivePrice p = price_collective(cluster_, work.op, work.bytes, group);
-  const auto index = static_cast<std::int32_t>(collectives_.size());
+  k.index = static_cast<std::int32_t>(collectives_.size());
+  k.time = to_sim_time(p.time).ps;
   collectives_.push_back({std::string(to_string(work.op)), std::string(to_string(work.group)),
                           p.payload, p.wire_bytes_per_rank});
-  known_.push_back({work.op, work.group, work.bytes, links, index, to_sim_time(p.time).ps});
-  return {index, known_.back().time};
+  known_.insert(at, k);
+  return {k.index, k.time};
 }
 
 namespace {

@@ -1,6 +1,10 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <deque>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "hardware/cluster.hpp"
@@ -40,7 +44,8 @@ struct PricedSegment {
   SegmentShare share;
 };
 
-// Prices of everything in a program, each distinct piece of work once.
+// Prices of everything in a program, each distinct piece of work once. The program may go on
+// growing, and its groups may change.
 class Prices {
  public:
   Prices(const Program& program, const Cluster& cluster, Clocks clocks);
@@ -52,6 +57,8 @@ class Prices {
   std::int64_t kernel(std::size_t machine, const KernelWork& work) const;
   // In steps of a fiftieth.
   Slowdowns beside_collective(std::size_t machine, const KernelWork& work) const;
+  // Prices the segments that the program has by now, and drops prices of groups that have changed.
+  void update();
   // Index into collectives() and time.
   std::pair<std::int32_t, std::int64_t> collective(std::size_t machine, const CollectiveWork& work);
   const std::vector<CollectiveInfo>& collectives() const { return collectives_; }
@@ -66,7 +73,7 @@ class Prices {
   const Cluster& cluster_;
   Clocks clocks_;
   std::int64_t launch_latency_ = 0;
-  std::vector<std::vector<PricedSegment>> segments_;  // by machine
+  std::vector<std::deque<PricedSegment>> segments_;  // by machine
   std::vector<CollectiveInfo> collectives_;
   struct Known {
     CollectiveOp op;
@@ -75,8 +82,13 @@ class Prices {
     LinkShare links;
     std::int32_t index;
     std::int64_t time;
+    bool operator<(const Known& o) const {
+      return std::tie(group, op, bytes, links.intra_node, links.inter_node) <
+             std::tie(o.group, o.op, o.bytes, o.links.intra_node, o.links.inter_node);
+    }
   };
-  std::vector<Known> known_;
+  std::vector<Known> known_;                   // sorted
+  std::array<CommGroup, kGroupKinds> groups_;  // that the prices are of
 };
 
 }  // namespace rehearse

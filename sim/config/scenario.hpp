@@ -33,6 +33,8 @@ struct Precision {
   bool master_weights = false;  // an fp32 copy of the parameters in the optimizer
   bool autocast = false;        // torch.autocast: fp32 parameters cast at use (the preset amp)
   bool sharded_fp32 = false;    // fsdp-mixed: parameters gathered in `compute`
+
+  bool operator==(const Precision&) const = default;
 };
 
 struct Training {
@@ -45,6 +47,8 @@ struct Training {
   AttentionKind attention = AttentionKind::kFlash;
   double dropout = 0;
   bool causal = true;
+
+  bool operator==(const Training&) const = default;
 };
 
 struct Plan {
@@ -65,6 +69,8 @@ struct Plan {
   // Blocking: computing stops while a rank sends, and the host waits for every message.
   PipelineMessages pipeline_messages = PipelineMessages::kOverlap;
   std::vector<std::string> rank_order{"tp", "cp", "ep", "dp", "pp"};  // innermost first
+
+  bool operator==(const Plan&) const = default;
 };
 
 // What differs from kernel to kernel and from step to step, at random.

@@ -70,7 +70,7 @@ class FullySharded final : public DataParallel {
     const bool fresh = first || accumulates_wide() || reduces_each();
     const GradientStore store = fresh ? GradientStore::kFresh : GradientStore::kAccumulate;
     if (has_loss(u) && part == BackwardPart::kAll) {
-      const auto pieces = u.segments->backward_pieces(store);
+      const auto& pieces = u.segments->backward_pieces(store);
       w.segment(pieces.front().segment, u.position);
       enter(w, u);
       for (std::size_t i = 1; i < pieces.size(); ++i) w.segment(pieces[i].segment, u.position);

@@ -79,12 +79,13 @@ SegmentId SegmentMaker::forward() {
   return remember(name, std::move(b.take(name)[0].segment));
 }
 
-std::vector<BackwardPiece> SegmentMaker::backward_pieces(GradientStore store) {
+const std::vector<BackwardPiece>& SegmentMaker::backward_pieces(GradientStore store) {
+  std::vector<BackwardPiece>& out = pieces_[store];
+  if (!out.empty()) return out;
   std::string name = graph_.name + " backward " + store_name(store) + " pieces";
   SegmentBuilder b(program_, context_, graph_, backward_, role_, options_);
   if (recomputes()) b.forward(b.saved_roots(), b.recompute_end(), Activity::kRecompute);
   b.backward(store, SegmentBuilder::Part::kAll, true);
-  std::vector<BackwardPiece> out;
   std::size_t i = 0;
   for (auto& piece : b.take(graph_.name + " backward")) {
     const std::string key = name + " " + std::to_string(i++);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <vector>
 
 #include "models/autograd.hpp"
@@ -58,7 +59,7 @@ class SegmentMaker {
   SegmentId forward();
   // One segment for the whole backward.
   SegmentId backward(GradientStore store);
-  std::vector<BackwardPiece> backward_pieces(GradientStore store);
+  const std::vector<BackwardPiece>& backward_pieces(GradientStore store);
   // Zero-bubble schedules: gradients of activations, then, later, of parameters. What the second
   // reads (inputs of products and gradients of outputs) stays allocated in between.
   SegmentId backward_inputs(GradientStore store);
@@ -93,6 +94,7 @@ class SegmentMaker {
   GraphRole role_;
   SegmentOptions options_;
   std::vector<std::pair<std::string, SegmentId>> made_;
+  std::map<GradientStore, std::vector<BackwardPiece>> pieces_;
 };
 
 }  // namespace rehearse

@@ -1,18 +1,103 @@
 #include "tools/cli/evaluate.hpp"
 
+#include <string>
+#include <vector>
+
+#include "strategies/build_program.hpp"
+#include "strategies/priced_segment.hpp"
 #include "tools/cli/simulation.hpp"
 
 namespace rehearse {
+namespace {
 
-struct EvaluationCache::State {};
+// Plans of one model on one cluster under one runtime that need the same segments.
+struct Sharding {
+  Sharding(const ResolvedPlan& plan, const Model& model, const Cluster& cluster,
+           const Runtime& runtime)
+      : simulation{model, cluster, runtime, plan, {}, {}, {}, {}},
+        writer(simulation.program, plan, simulation.model, simulation.cluster, simulation.runtime),
+        prices(simulation.program, simulation.cluster, Clocks::kSustained) {
+    simulation.report.parameters = parameter_count(model);
+    simulation.report.gpus = cluster.gpus();
+  }
+
+  Simulation simulation;
+  ProgramWriter writer;
+  Prices prices;
+};
+
+struct Setting {
+  Value model_tree, cluster_tree, runtime_tree;
+  Model model;
+  Cluster cluster;
+  Runtime runtime;
+  std::vector<std::unique_ptr<Sharding>> shardings;
+};
+
+bool same(const Value& a, const Value& b) {
+  if (a.is_map() && b.is_map() && a.identity() == b.identity()) return true;
+  return canonical_text(a) == canonical_text(b);
+}
+
+}  // namespace
+
+struct EvaluationCache::State {
+  std::vector<std::unique_ptr<Setting>> settings;
+
+  Setting& setting(const Scenario& s) {
+    for (const auto& known : settings)
+      if (same(known->model_tree, s.model) && same(known->cluster_tree, s.cluster) &&
+          same(known->runtime_tree, s.runtime))
+        return *known;
+    settings.push_back(std::make_unique<Setting>(Setting{s.model,
+                                                         s.cluster,
+                                                         s.runtime,
+                                                         read_model(s.model),
+                                                         read_cluster(s.cluster),
+                                                         read_runtime(s.runtime),
+                                                         {}}));
+    return *settings.back();
+  }
+};
 
 EvaluationCache::EvaluationCache() : state_(std::make_unique<State>()) {}
 EvaluationCache::~EvaluationCache() = default;
 EvaluationCache::EvaluationCache(EvaluationCache&&) noexcept = default;
 EvaluationCache& EvaluationCache::operator=(EvaluationCache&&) noexcept = default;
 
-Evaluation evaluate(const Scenario& scenario, EvaluationCache&) {
-  const RunReport r = simulate(scenario).report;
+namespace {
+
+Sharding& sharding(Setting& setting, const ResolvedPlan& plan) {
+  for (const auto& known : setting.shardings)
+    if (known->writer.writes(plan)) return *known;
+  setting.shardings.push_back(
+      std::make_unique<Sharding>(plan, setting.model, setting.cluster, setting.runtime));
+  return *setting.shardings.back();
+}
+
+Seconds length(const StepTimes& t) { return (t.end - t.begin).seconds(); }
+
+// The step time alone, without a graph where none is needed.
+Seconds step_time(Sharding& of, const Cluster& full_clock) {
+  Simulation& s = of.simulation;
+  if (!clock_suffices(s.cluster)) {
+    replay_step(s);
+    s.cluster = full_clock;
+    const StepWindow window = step_window(s.lowered.graph, s.timeline, s.lowered.notes);
+    s.lowered = {};
+    s.timeline = {};
+    return (window.end - window.begin).seconds();
+  }
+  of.prices.update();
+  const Seconds time = length(step_times(s.program, s.cluster, {}, of.prices));
+  if (!throttle_clocks(s, time)) return time;
+  Prices slower(s.program, s.cluster, Clocks::kSustained);
+  const Seconds throttled = length(step_times(s.program, s.cluster, {}, slower));
+  s.cluster = full_clock;
+  return throttled;
+}
+
+Evaluation numbers_of(const RunReport& r) {
   Evaluation e;
   e.step_time = r.step_time;
   e.tokens_per_second = r.tokens_per_second;
@@ -32,12 +117,28 @@ Evaluation evaluate(const Scenario& scenario, EvaluationCache&) {
   return e;
 }
 
+}  // namespace
+
+Evaluation evaluate(const Scenario& scenario, EvaluationCache& cache,
+                    const EvaluationOptions& options) {
+  // Several trials share nothing that is kept here.
+  if (scenario.variation.any()) return numbers_of(simulate(scenario).report);
+  Setting& setting = cache.state().setting(scenario);
+  const ResolvedPlan plan = resolve_plan(scenario, setting.model, setting.cluster, setting.runtime);
+  Sharding& of = sharding(setting, plan);
+  Simulation& s = of.simulation;
+  s.plan = plan;
+  of.writer.write(plan, {true, false});
+  s.report.step_time = step_time(of, setting.cluster);
+  report_throughput(s);
+  report_memory(s, options.reserved);
+  return numbers_of(s.report);
+}
+
 // No step is faster than no time: pruning by it is safe, if useless.
-EvaluationBound bound(const Scenario& scenario, EvaluationCache&) {
-  const Model model = read_model(scenario.model);
-  const Cluster cluster = read_cluster(scenario.cluster);
-  const Runtime runtime = read_runtime(scenario.runtime);
-  resolve_plan(scenario, model, cluster, runtime);
+EvaluationBound bound(const Scenario& scenario, EvaluationCache& cache) {
+  Setting& setting = cache.state().setting(scenario);
+  resolve_plan(scenario, setting.model, setting.cluster, setting.runtime);
   return {};
 }
 

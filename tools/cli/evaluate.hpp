@@ -42,8 +42,15 @@ class EvaluationCache {
   std::unique_ptr<State> state_;
 };
 
+struct EvaluationOptions {
+  // Whether to find out what the allocator reserves, which takes longer than everything else.
+  // Without, peak_reserved is peak_memory, which it is at least, and `fits` errs that way.
+  bool reserved = true;
+};
+
 // Both throw UserError where the plan is not possible (resolve_plan).
-Evaluation evaluate(const Scenario& scenario, EvaluationCache& cache);
+Evaluation evaluate(const Scenario& scenario, EvaluationCache& cache,
+                    const EvaluationOptions& options = {});
 EvaluationBound bound(const Scenario& scenario, EvaluationCache& cache);
 
 }  // namespace rehearse

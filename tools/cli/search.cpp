@@ -57,7 +57,8 @@ int run_search(const Options& o) {
   };
   const SearchResult result = search(space, objective, options);
   progress.reset();
-  const SearchReport report{o.scenario, o.plan, &space, &objective, &result, runner_up(space, result)};
+  const SearchReport report{o.scenario, o.plan,  &space,
+                            &objective, &result, runner_up(space, result)};
   if (!o.json.empty()) write_output(o.json, search_json(report));
   if (o.json != "-") std::fputs(search_text(report).c_str(), stdout);
   return result.stopped ? 128 + Interrupt::signal() : kExitDone;

@@ -42,7 +42,9 @@ FlopsPerSecond mean_peak(const Cluster& cluster, DType type) {
   return FlopsPerSecond(sum / cluster.gpus());
 }
 
-void throughput(Simulation& s) {
+}  // namespace
+
+void report_throughput(Simulation& s) {
   RunReport& r = s.report;
   const Training& t = s.plan.training;
   r.tokens_per_step = t.global_batch_size * t.sequence_length;
@@ -58,6 +60,8 @@ void throughput(Simulation& s) {
   r.mfu_causal = per_gpu(causal).value / peak.value;
   r.hfu = per_gpu(model + recomputed_flops(s)).value / peak.value;
 }
+
+namespace {
 
 const char* kCategoryNames[] = {"parameters", "gradients", "optimizer states", "activations",
                                 "temporary buffers"};
@@ -93,15 +97,19 @@ std::vector<std::string> memory_advice(const Simulation& s, const StageReport& s
   return out;
 }
 
-void memory(Simulation& s) {
+}  // namespace
+
+void report_memory(Simulation& s, bool reserved) {
   RunReport& r = s.report;
   int communicators = 0;
   for (int n : {s.plan.tensor, s.plan.context, s.plan.replicas(), s.plan.pipeline})
     communicators += n > 1;
+  r.stages.clear();
+  r.peak_memory = r.peak_reserved = r.memory_capacity = Bytes(0);
   const Bytes buffers = s.cluster.communicator_memory * communicators;
   Bytes least_left = s.cluster.gpu.usable_memory;
   for (const RankProgram& rank : s.program.ranks) {
-    const RankMemory m = rank_memory(s.program, rank);
+    const RankMemory m = rank_memory(s.program, rank, reserved);
     const Gpu& gpu = s.cluster.gpu_of_type(s.program.machines[rank.machine].gpu_type);
     const Bytes left = gpu.usable_memory - gpu.context_memory - buffers - m.reserved;
     if (r.memory_capacity.value == 0 || left < least_left) {  // the tightest rank's GPU is shown
@@ -127,6 +135,8 @@ void memory(Simulation& s) {
       [](const StageReport& a, const StageReport& b) { return a.peak_memory < b.peak_memory; });
   r.memory_advice = memory_advice(s, *fullest);
 }
+
+namespace {
 
 void describe(Simulation& s, const Scenario& scenario) {
   RunReport& r = s.report;
@@ -164,9 +174,13 @@ Flops step_flops(const Program& program, const RankProgram& rank) {
       if (const auto* k = std::get_if<Kernel>(&i.what)) sum += flops(k->work).value;
     of_segment.push_back(sum);
   }
+  std::vector<double> of_pass(rank.steps.passes(), 0);
+  for (std::uint32_t p = 0; p < of_pass.size(); ++p)
+    for (const Step& step : rank.steps.pass(p))
+      if (const auto* run = std::get_if<RunSegment>(&step.work))
+        of_pass[p] += of_segment[run->segment];
   double sum = 0;
-  for (const Step& step : rank.steps)
-    if (const auto* run = std::get_if<RunSegment>(&step.work)) sum += of_segment[run->segment];
+  for (const StepList::Call& call : rank.steps.calls()) sum += of_pass[call.pass];
   return Flops(sum);
 }
 
@@ -185,11 +199,9 @@ void replay_tasks(Simulation& s, const Replay& replay) {
   s.timeline = simulate(s.lowered.graph);
 }
 
-// The power limit holds the clock down by the average load of the whole step, which is known once
-// the step has been simulated at full clock: then it is simulated again. Every type of GPU by its
-// own busiest rank.
-void throttle(Simulation& s, const Replay& replay) {
-  const StepWindow window = step_window(s.lowered.graph, s.timeline, s.lowered.notes);
+}  // namespace
+
+bool throttle_clocks(Simulation& s, Seconds step) {
   bool slower = false;
   for (int type = 0; type <= static_cast<int>(s.cluster.other_gpus.size()); ++type) {
     Gpu& gpu = type == 0 ? s.cluster.gpu : s.cluster.other_gpus[static_cast<std::size_t>(type) - 1];
@@ -197,14 +209,24 @@ void throttle(Simulation& s, const Replay& replay) {
     for (const RankProgram& rank : s.program.ranks)
       if (s.program.machines[rank.machine].gpu_type == type)
         highest = std::max(highest, step_flops(s.program, rank).value);
-    const FlopsPerSecond rate = Flops(highest) / (window.end - window.begin).seconds();
+    const FlopsPerSecond rate = Flops(highest) / step;
     const double products = gpu.throttle_products.at(rate), others = gpu.throttle_clock.at(rate);
     if (products <= 1 && others <= 1) continue;
     gpu.sustained_products = 1 / products;
     gpu.sustained_clock = 1 / others;
     slower = true;
   }
-  if (slower) replay_tasks(s, replay);
+  return slower;
+}
+
+namespace {
+
+// The power limit holds the clock down by the average load of the whole step, which is known once
+// the step has been simulated at full clock: then it is simulated again. Every type of GPU by its
+// own busiest rank.
+void throttle(Simulation& s, const Replay& replay) {
+  const StepWindow window = step_window(s.lowered.graph, s.timeline, s.lowered.notes);
+  if (throttle_clocks(s, (window.end - window.begin).seconds())) replay_tasks(s, replay);
 }
 
 // Simulates every trial and ends with the one nearest to their mean, which the report is of.
@@ -238,6 +260,12 @@ Goodput goodput_of(const RunReport& report, const Failures& f) {
 
 }  // namespace
 
+void replay_step(Simulation& s) {
+  const Replay replay;
+  replay_tasks(s, replay);
+  throttle(s, replay);
+}
+
 Simulation simulate(const Scenario& scenario, const SimulationOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
   Simulation s;
@@ -257,9 +285,9 @@ Simulation simulate(const Scenario& scenario, const SimulationOptions& options) 
   if (scenario.variation.any()) try_steps(s, first, options.trials);
   describe(s, scenario);
   times(s);
-  throughput(s);
+  report_throughput(s);
   if (scenario.failures) s.report.goodput = goodput_of(s.report, *scenario.failures);
-  memory(s);
+  report_memory(s);
   RunReport::Simulation& run = s.report.simulation;
   run.tasks = s.lowered.graph.size();
   run.events = s.timeline.events;
