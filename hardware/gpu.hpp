@@ -58,6 +58,11 @@ struct Throttle {
   }
 };
 
+// What-if factors of a GPU whose parts are faster than its file says.
+struct Faster {
+  double compute = 1, memory = 1;
+};
+
 struct GemmModel;       // measured efficiency of matrix products (hardware/gemm_model.hpp)
 struct AttentionModel;  // the same for attention (hardware/attention_model.hpp)
 
@@ -85,6 +90,7 @@ struct Gpu {
   std::shared_ptr<const GemmModel> gemm;            // null: efficiency 1
   std::shared_ptr<const AttentionModel> attention;  // null: efficiency 1
   bool ideal = false;
+  Faster faster;
 
   FlopsPerSecond peak_of(DType t) const;
 };

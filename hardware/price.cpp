@@ -13,9 +13,9 @@ namespace {
 // What follows the clock slows down as the power limit lowers it; the memory does not.
 Seconds at_clocks(const Gpu& gpu, const KernelWork& work, const KernelEstimate& e, Clocks clocks) {
   const bool product = std::holds_alternative<GemmWork>(work);
-  const double sustained = product ? gpu.sustained_products : gpu.sustained_clock;
-  if (clocks == Clocks::kBurst || sustained >= 1) return e.fixed + max(e.compute, e.memory);
-  return e.fixed + max(e.compute / sustained, e.memory);
+  const double clock = product ? gpu.sustained_products : gpu.sustained_clock;
+  const double sustained = clocks == Clocks::kBurst || clock >= 1 ? 1 : clock;
+  return e.fixed + max(e.compute / (sustained * gpu.faster.compute), e.memory / gpu.faster.memory);
 }
 
 const KernelClassRates& rates_of(const Gpu& gpu, const MemoryWork& work) {

@@ -7,6 +7,7 @@ void setup_run(CLI::App& sub, std::function<int()>& action);
 void setup_compare(CLI::App& sub, std::function<int()>& action);
 void setup_sweep(CLI::App& sub, std::function<int()>& action);
 void setup_search(CLI::App& sub, std::function<int()>& action);
+void setup_explain(CLI::App& sub, std::function<int()>& action);
 void setup_price(CLI::App& sub, std::function<int()>& action);
 void setup_validate(CLI::App& sub, std::function<int()>& action);
 void setup_calibrate(CLI::App& sub, std::function<int()>& action);
@@ -21,6 +22,7 @@ constexpr Command kCommands[] = {
      setup_sweep},
     {"search", "finds the best plan that fits: time, cost or memory as the objective",
      setup_search},
+    {"explain", "says where a number comes from", setup_explain},
     {"price", "prices one kernel or collective on its own", setup_price},
     {"validate", "shows predicted beside measured for files of measured runs", setup_validate},
     {"calibrate", "measures this machine's GPUs and fits a GPU file; or refits stored results",

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <map>
-#include <tuple>
 
 #include "sim/base/dtype.hpp"
 #include "sim/report/writers/page.hpp"
+#include "tools/cli/kernel_totals.hpp"
 
 namespace rehearse {
 namespace {
@@ -15,57 +15,13 @@ namespace {
 constexpr std::size_t kMostKernels = 300;
 constexpr int kMostPlaces = 64;
 
-using KernelKey = std::tuple<std::uint32_t, std::uint32_t, double, double>;
-
-// Every kernel of one rank's step, by operator, name, FLOPs and bytes.
-class KernelTable {
- public:
-  KernelTable(const Program& program, const Gpu& gpu) : program_(program), gpu_(gpu) {}
-
-  void add(const Kernel& kernel, std::uint32_t label, std::int64_t count) {
-    const Flops f = flops(kernel.work);
-    const Bytes b = bytes(kernel.work);
-    const auto [known, added] =
-        kernels_.try_emplace(KernelKey(label, kernel.name, f.value, static_cast<double>(b.value)));
-    if (added)
-      known->second = {program_.names[label],
-                       program_.names[kernel.name],
-                       0,
-                       kernel_time(gpu_, kernel.work, Clocks::kSustained),
-                       f,
-                       b};
-    known->second.count += count;
-  }
-
-  std::vector<PageKernel> longest_first() const {
-    std::vector<PageKernel> out;
-    for (const auto& [key, kernel] : kernels_) out.push_back(kernel);
-    const auto total = [](const PageKernel& k) { return k.time.value * double(k.count); };
-    std::stable_sort(out.begin(), out.end(),
-                     [&](const PageKernel& a, const PageKernel& b) { return total(a) > total(b); });
-    if (out.size() > kMostKernels) out.resize(kMostKernels);
-    return out;
-  }
-
- private:
-  const Program& program_;
-  const Gpu& gpu_;
-  std::map<KernelKey, PageKernel> kernels_;
-};
-
 std::vector<PageKernel> kernels_of(const Simulation& s, const RankProgram& rank) {
-  std::map<SegmentId, std::int64_t> calls;
-  KernelTable table(s.program, s.cluster.gpu_of_type(s.program.machines[rank.machine].gpu_type));
-  for (const Step& step : rank.steps) {
-    if (const auto* run = std::get_if<RunSegment>(&step.work)) ++calls[run->segment];
-    if (const auto* run = std::get_if<RunKernel>(&step.work)) table.add(run->kernel, run->label, 1);
+  std::vector<PageKernel> out;
+  for (const KernelTotal& k : kernel_totals(s, rank)) {
+    if (out.size() == kMostKernels) break;
+    out.push_back({k.label, k.name, k.count, k.time, flops(k.work), bytes(k.work)});
   }
-  for (const auto& [segment, count] : calls)
-    for (const Instr& i : s.program.segments[segment].instrs) {
-      if (const auto* kernel = std::get_if<Kernel>(&i.what)) table.add(*kernel, i.label, count);
-      if (const auto* both = std::get_if<Overlap>(&i.what)) table.add(both->kernel, i.label, count);
-    }
-  return table.longest_first();
+  return out;
 }
 
 // What one rank sends in a step: to the members of its groups, and to its pipeline's neighbours.

@@ -276,6 +276,7 @@ Simulation simulate(const Scenario& scenario, const SimulationOptions& options) 
     s.cluster = idealised(s.cluster);
     s.runtime = idealised(s.runtime);
   }
+  if (options.improve != nullptr) options.improve(s.cluster);
   s.plan = resolve_plan(scenario, s.model, s.cluster, s.runtime);
   s.program = build_program(s.plan, s.model, s.cluster, s.runtime,
                             {options.fold, scenario.variation.any()});

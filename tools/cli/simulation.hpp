@@ -17,8 +17,9 @@ namespace rehearse {
 struct SimulationOptions {
   bool ideal = false;  // efficiency 1, no host, no fixed cost
   bool fold = true;
-  bool merge = true;  // false: a task a kernel, for traces
-  int trials = 1;     // steps to simulate of a scenario that varies at random
+  bool merge = true;                    // false: a task a kernel, for traces
+  void (*improve)(Cluster&) = nullptr;  // a what-if: the machine changed before it is simulated
+  int trials = 1;                       // steps to simulate of a scenario that varies at random
 };
 
 struct Simulation {
