@@ -65,6 +65,16 @@ CommGroup ends_of_pipeline(const Cluster& cluster, const RankMap& map, const Res
   return comm_group(cluster, ends);
 }
 
+// Of the pairs of pipeline ranks with the same stages the one that is widest.
+CommGroup copies(const Cluster& cluster, const RankMap& map) {
+  CommGroup out;
+  for (int p = 0; 2 * p < map.pipeline; ++p) {
+    const int pair[] = {map.rank_of({0, 0, 0, p}), map.rank_of({0, 0, 0, map.pipeline - 1 - p})};
+    widen(out, comm_group(cluster, pair));
+  }
+  return out;
+}
+
 // Fills in which simulated ranks each meets.
 void meet(Program& program, const std::vector<SimulatedRank>& simulated, const ResolvedPlan& plan) {
   std::map<std::array<int, 5>, std::vector<std::int32_t>> members;  // by kind and the other axes
@@ -91,6 +101,12 @@ void meet(Program& program, const std::vector<SimulatedRank>& simulated, const R
     for (const GroupKind kind : kKinds)
       groups[static_cast<std::size_t>(kind)] = members[key(kind, simulated[i].place)];
     const auto& pipeline = groups[static_cast<std::size_t>(GroupKind::kPipeline)];
+    if (plan.schedule->copies() > 1) {
+      const auto self = static_cast<std::size_t>(simulated[i].place.pipeline);
+      const std::size_t other = pipeline.size() - 1 - self;
+      groups[static_cast<std::size_t>(GroupKind::kCopies)] = {pipeline[std::min(self, other)],
+                                                              pipeline[std::max(self, other)]};
+    }
     if (first != last)
       groups[static_cast<std::size_t>(GroupKind::kEmbedding)] = {
           pipeline[static_cast<std::size_t>(first)], pipeline[static_cast<std::size_t>(last)]};
@@ -157,6 +173,14 @@ void ProgramWriter::write(const ResolvedPlan& plan, const FoldOptions& options) 
   program.groups[static_cast<int>(GroupKind::kData)] = replicas(cluster_, map);
   program.groups[static_cast<int>(GroupKind::kPipeline)] = group_of(cluster_, map, "pp");
   program.groups[static_cast<int>(GroupKind::kEmbedding)] = ends_of_pipeline(cluster_, map, plan);
+  if (plan.schedule->copies() > 1)
+    program.groups[static_cast<int>(GroupKind::kCopies)] = copies(cluster_, map);
+
+  const auto pipeline =
+      pipeline_steps(*plan.schedule, {plan.pipeline, 0, plan.micro_batches, plan.chunks},
+                     runtime_.orders_messages);
+  program.message_slots = runtime_.message_slots;
+  program.message_slot = runtime_.message_slot;
 
   const std::vector<SimulatedRank> simulated = simulated_ranks(plan, cluster_, map, options);
   // Ranks of one stage do the same, but for those that own parameters of different sizes.
@@ -168,7 +192,8 @@ void ProgramWriter::write(const ResolvedPlan& plan, const FoldOptions& options) 
         {s.place.pipeline, alike ? std::vector<int>{} : s.replicas}, program.ranks.size());
     RankProgram rank;
     if (first)
-      build_rank(program, rank, s, plan, model_, runtime_, *shared_);
+      build_rank(program, rank, s, pipeline[static_cast<std::size_t>(s.place.pipeline)], plan,
+                 model_, runtime_, *shared_);
     else
       rank = program.ranks[same->second];
     rank.rank = map.rank_of(s.place);

@@ -21,6 +21,7 @@ namespace rehearse {
 //   add()   a task on a stream (kNoStream: a delay) that starts when its stream is free and all of
 //           `ready` and `after` have ended; `info` makes its TaskInfo, where anybody wants it.
 //           `beside`: of a kernel of the compute stream and a collective; null for other tasks
+//   hold()  the task slows others until its stream's next one starts (TaskGraph).
 
 // The device of a task that is nobody's: where ranks meet.
 inline constexpr std::uint32_t kNobody = static_cast<std::uint32_t>(-1);
@@ -47,6 +48,7 @@ class GraphSink {
     if (after != kNone) builder_.add_edge(after, t);
     return t;
   }
+  void hold(Task t) { builder_.hold(t); }
   static void include(Ready& ready, Task t) {
     if (t != kNone) ready.push_back(t);
   }
@@ -111,6 +113,7 @@ class ClockSink {
     }
     return end;
   }
+  void hold(Task) {}
   static void include(Ready& ready, Task t) { ready = std::max(ready, t); }
   static void include(Ready& ready, Ready more, Task) { ready = std::max(ready, more); }
   static void clear(Ready& ready) { ready = 0; }

@@ -107,12 +107,11 @@ class Checker {
       return;
     }
     out_.micro_batches = static_cast<int>(t.global_batch_size / per_pass);
-    if (out_.pipeline > 1 && out_.schedule->whole_rounds && out_.chunks > 1 &&
-        out_.micro_batches % out_.pipeline != 0)
-      error("plan.schedule",
-            fmt::format("schedule {} needs micro-batches in multiples of pipeline_parallel {}, but "
-                        "there are {}",
-                        out_.schedule->name, out_.pipeline, out_.micro_batches),
+    if (out_.pipeline == 1) return;
+    const std::string need =
+        out_.schedule->misfit({out_.pipeline, 0, out_.micro_batches, out_.chunks});
+    if (!need.empty())
+      error("plan.schedule", fmt::format("schedule {} needs {}", out_.schedule->name, need),
             "change global_batch_size or micro_batch_size");
   }
 

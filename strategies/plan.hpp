@@ -25,7 +25,9 @@ struct ResolvedPlan {
   Training training;
 
   int ranks() const { return data * tensor * context * pipeline; }
-  int stages() const { return pipeline * chunks; }
+  // Of one copy of the model, and the micro-batches that it runs.
+  int stages() const { return pipeline * chunks / schedule->copies(); }
+  int micro_batches_of_copy() const { return micro_batches / schedule->copies(); }
   // Ranks that hold the same parameters and meet to reduce gradients; ZeRO cuts over them.
   int replicas() const { return data * context; }
 

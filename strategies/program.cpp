@@ -17,6 +17,8 @@ std::string_view to_string(GroupKind g) {
       return "pp";
     case GroupKind::kEmbedding:
       return "embedding";
+    case GroupKind::kCopies:
+      return "copies";
   }
   return "";
 }
@@ -31,6 +33,8 @@ std::string_view to_string(StreamKind s) {
       return "send next";
     case StreamKind::kSendPrevious:
       return "send previous";
+    case StreamKind::kMessages:
+      return "nccl pp";
     case StreamKind::kCopy:
       return "gather copy-in";
   }

@@ -28,9 +28,11 @@ namespace rehearse {
 
 // Gradients meet in kData: the data-parallel ranks, with those of context parallelism, which have
 // the same parameters. kEmbedding: the first and last stage, where both hold a tied embedding.
-enum class GroupKind : std::uint8_t { kTensor, kContext, kData, kPipeline, kEmbedding };
-inline constexpr int kGroupKinds = 5;
-std::string_view to_string(GroupKind g);  // "tp", "cp", "dp", "pp", "embedding"
+// kCopies: the two pipeline ranks that hold the same stages, where a schedule has two copies of the
+// model.
+enum class GroupKind : std::uint8_t { kTensor, kContext, kData, kPipeline, kEmbedding, kCopies };
+inline constexpr int kGroupKinds = 6;
+std::string_view to_string(GroupKind g);  // "tp", "cp", "dp", "pp", "embedding", "copies"
 
 // What a rank runs on, where ranks differ (Cluster::deviations).
 struct Machine {
@@ -51,15 +53,16 @@ struct CollectiveWork {
 
 // Streams of a rank. The data-parallel communicator has one, for reductions and for FSDP's gathers,
 // which share its links; a pipeline sends on one a direction, so that they do not wait for each
-// other.
+// other, or has all its messages on one.
 enum class StreamKind : std::uint8_t {
   kCompute,
   kData,
   kSendNext,
   kSendPrevious,
+  kMessages,
   kCopy  // copies around gathers (FSDP's copy-in)
 };
-inline constexpr int kStreamKinds = 5;
+inline constexpr int kStreamKinds = 6;
 std::string_view to_string(StreamKind s);
 
 // Memory is named by frame and slot, so that a segment can be called for any layer and micro-batch.
@@ -144,6 +147,16 @@ struct Receive {  // the compute stream waits until the message has arrived
   std::uint32_t tag = 0;
   Bytes bytes{0};
 };
+// Messages that one kernel on kMessages sends and receives, in order; it ends when all are done.
+struct Exchange {
+  struct Half {
+    bool sends = false;
+    std::int32_t peer = 0;  // its pipeline rank
+    std::uint32_t tag = 0;
+    Bytes bytes{0};
+  };
+  std::vector<Half> halves;
+};
 struct Record {
   EventId event = 0;
   StreamKind stream{};
@@ -160,8 +173,8 @@ struct Memory {
   std::int32_t frame = 0;
 };
 
-using StepWork = std::variant<RunSegment, RunKernel, RunCollective, Send, Receive, Record, Wait,
-                              HostWait, Memory>;
+using StepWork = std::variant<RunSegment, RunKernel, RunCollective, Send, Receive, Exchange, Record,
+                              Wait, HostWait, Memory>;
 
 struct Step {
   StepWork work;
@@ -284,6 +297,9 @@ struct Program {
   std::vector<RankProgram> ranks;
   std::vector<Machine> machines{{}};  // distinct ones of the ranks
   CommGroup groups[kGroupKinds];      // sizes and placement of each kind of group
+  // Of exchanges: a receiver's buffers, each for so much of one message.
+  int message_slots = 0;
+  Bytes message_slot{0};
   int positions =
       0;  // graphs of one pass: embedding, blocks, head; frame = micro_batch * positions + position
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "strategies/optimizer.hpp"
@@ -17,15 +18,19 @@ std::vector<Parameter> parameters_of(const OpGraph& g, const std::string& withou
   return out;
 }
 
+// Slots of message buffers come after those of any graph.
+constexpr std::int32_t kMessageSlot = 1 << 24;
+
 class RankBuilder {
  public:
   RankBuilder(Program& program, RankProgram& rank, const SimulatedRank& simulated,
-              const ResolvedPlan& plan, const Model& model, const Runtime& runtime,
-              const SharedSegments& shared)
+              const std::vector<PipelineStep>& pipeline, const ResolvedPlan& plan,
+              const Model& model, const Runtime& runtime, const SharedSegments& shared)
       : program_(program),
         rank_(rank),
         replicas_(simulated.replicas),
         place_(simulated.place),
+        pipeline_(pipeline),
         plan_(plan),
         model_(model),
         runtime_(runtime),
@@ -36,9 +41,8 @@ class RankBuilder {
     make_units();
     data_ = make_data_parallel({plan_, runtime_, units_, replicas_});
     data_->begin_step(writer_);
-    for (const Action& a : plan_.schedule->actions(
-             {plan_.pipeline, place_.pipeline, plan_.micro_batches, plan_.chunks}))
-      act(a);
+    if (runtime_.orders_messages) message_buffers(true);
+    for (const PipelineStep& s : pipeline_) step(s);
     writer_.begin_pass(0);
     writer_.at(0, 0);
     if (plan_.pipeline > 1) finish_pipeline();
@@ -49,12 +53,14 @@ class RankBuilder {
     optimizer_step(writer_, plan_, data_->updated_elements(), data_->updated_tensors());
     data_->after_optimizer(writer_);
     release_outputs();
+    if (runtime_.orders_messages) message_buffers(false);
     residents();
   }
 
  private:
   struct Chunk {
     int stage = 0;
+    int copy = 0;                    // of the model
     std::vector<std::size_t> units;  // indices, in model order
     int inputs = 0, weights = 0;     // micro-batches that ran each part of backward so far
   };
@@ -70,6 +76,7 @@ class RankBuilder {
     for (int c = 0; c < plan_.chunks; ++c) {
       Chunk chunk;
       chunk.stage = stage_of(*plan_.schedule, plan_.pipeline, place_.pipeline, c);
+      chunk.copy = plan_.schedule->copy_of(c);
       const auto add = [&](int position, SegmentMaker& m, const std::string& without) {
         chunk.units.push_back(units_.size());
         units_.push_back({position, c, &m, parameters_of(m.graph(), without)});
@@ -101,34 +108,19 @@ class RankBuilder {
     if (plan_.plan.pipeline_messages == PipelineMessages::kBlocking)
       writer_.host_wait(writer_.record(StreamKind::kCompute));
   }
-  void receive(int stage, std::uint32_t tag, StreamKind gathers) {
-    writer_.receive(owner(stage), tag, sent_bytes());
-    if (scatters()) {
-      writer_.order(StreamKind::kCompute, gathers);
-      writer_.collective(gathers, CollectiveOp::kAllGather, GroupKind::kTensor, message_bytes(),
-                         "message");
-      writer_.order(gathers, StreamKind::kCompute);
-    }
-    synchronize();
-  }
-  void send(int stage, std::uint32_t tag, StreamKind stream) {
-    writer_.order(StreamKind::kCompute, stream);
-    writer_.send(owner(stage), tag, sent_bytes(), stream);
-    if (plan_.plan.pipeline_messages != PipelineMessages::kBlocking) return;
-    writer_.order(stream, StreamKind::kCompute);
-    synchronize();
-  }
   // Of micro-batch 0; the others' follow.
   std::uint32_t tag(int boundary, bool forward) const {
     return static_cast<std::uint32_t>((boundary * 2 + (forward ? 0 : 1)) * plan_.micro_batches);
   }
   // The pipeline rank of a stage.
-  int owner(int stage) const {
-    return place_of(*plan_.schedule, plan_.pipeline, plan_.chunks, stage).rank;
+  int owner(int stage, int copy = 0) const {
+    return place_of(*plan_.schedule, plan_.pipeline, plan_.chunks, stage, copy).rank;
   }
-  bool remote(int stage) const {
-    return stage >= 0 && stage < plan_.stages() && owner(stage) != place_.pipeline;
+  bool remote(const Chunk& c, int stage) const {
+    return stage >= 0 && stage < plan_.stages() && owner(stage, c.copy) != place_.pipeline;
   }
+  bool receives_forward(const Chunk& c) const { return remote(c, c.stage - 1); }
+  bool receives_backward(const Chunk& c) const { return remote(c, c.stage + 1); }
   int first_position(const Chunk& c) const {
     return c.units.empty() ? 0 : units_[c.units.front()].position;
   }
@@ -136,33 +128,41 @@ class RankBuilder {
     return c.units.empty() ? 0 : units_[c.units.back()].position;
   }
 
+  using Kind = PipelineStep::Kind;
+  void step(const PipelineStep& s) {
+    if (s.kind != Kind::kExchange && s.kind != Kind::kAwait) return act(s.kind, s.action);
+    writer_.begin_pass(0);
+    if (s.kind == Kind::kAwait)
+      return writer_.wait(StreamKind::kCompute, exchanges_[static_cast<std::size_t>(s.exchange)]);
+    const auto& [sends_first, first] = s.messages.front();
+    writer_.at(first.micro_batch, sends_first ? first.stage : first.receiver());
+    std::vector<Exchange::Half> halves;
+    for (const auto& [sends, m] : s.messages)
+      halves.push_back({sends, owner(sends ? m.receiver() : m.stage, m.copy),
+                        tag(std::min(m.stage, m.receiver()), m.forward) +
+                            static_cast<std::uint32_t>(m.micro_batch),
+                        message_bytes()});
+    writer_.exchange(std::move(halves));
+    exchanges_.push_back(writer_.record(StreamKind::kMessages));
+  }
+
   // Writes an action, as a pass for any micro-batch. An action that was written already is called
   // again, where nothing else decides what it writes.
-  void act(const Action& a) {
+  void act(Kind kind, const Action& a) {
     Chunk& c = chunks_[static_cast<std::size_t>(a.chunk)];
-    const Turn turn = next_turn(c, a.kind);
+    const bool runs = kind == Kind::kRun || kind == Kind::kRunBetween;
+    const Turn turn = runs ? next_turn(c, a.kind) : Turn{};
     const bool repeats = data_->repeats() && !turn.first && !turn.last;
-    const std::pair key{a.kind, a.chunk};
+    const std::tuple key{kind, a.kind, a.chunk};
     if (const auto known = written_.find(key); repeats && known != written_.end()) {
       writer_.call_pass(known->second, a.micro_batch);
       return;
     }
     const std::uint32_t pass = writer_.begin_pass(a.micro_batch);
     writer_.at(0, c.stage);
-    switch (a.kind) {
-      case ActionKind::kForward:
-        forward(c);
-        break;
-      case ActionKind::kBackward:
-        backward(c, BackwardPart::kAll, turn);
-        break;
-      case ActionKind::kBackwardInputs:
-        backward(c, BackwardPart::kInputs, turn);
-        break;
-      case ActionKind::kBackwardWeights:
-        backward(c, BackwardPart::kWeights, turn);
-        break;
-    }
+    if (kind == Kind::kReceive || kind == Kind::kRunBetween) receive(c, a.kind);
+    if (runs) run(c, a.kind, turn);
+    if (kind == Kind::kSend || kind == Kind::kRunBetween) send(c, a.kind);
     if (repeats) written_.emplace(key, pass);
   }
 
@@ -176,15 +176,95 @@ class RankBuilder {
     const int done = weights ? c.weights : c.inputs;
     if (weights) ++c.weights;
     if (kind != ActionKind::kBackwardWeights) ++c.inputs;
-    return {done == 0, done + 1 == plan_.micro_batches};
+    return {done == 0, done + 1 == plan_.micro_batches_of_copy()};
+  }
+
+  // Messages on streams of their own, one a direction.
+  void receive(const Chunk& c, ActionKind kind) {
+    if (kind == ActionKind::kForward && receives_forward(c))
+      receive(owner(c.stage - 1, c.copy), tag(c.stage - 1, true), StreamKind::kSendNext);
+    if (starts_backward(kind) && receives_backward(c))
+      receive(owner(c.stage + 1, c.copy), tag(c.stage, false), StreamKind::kSendPrevious);
+  }
+  void send(const Chunk& c, ActionKind kind) {
+    if (kind == ActionKind::kForward && receives_backward(c))
+      send(owner(c.stage + 1, c.copy), tag(c.stage, true), StreamKind::kSendNext);
+    if (starts_backward(kind) && receives_forward(c))
+      send(owner(c.stage - 1, c.copy), tag(c.stage - 1, false), StreamKind::kSendPrevious);
+  }
+  static bool starts_backward(ActionKind kind) {
+    return kind == ActionKind::kBackward || kind == ActionKind::kBackwardInputs;
+  }
+  void receive(int peer, std::uint32_t tag, StreamKind gathers) {
+    writer_.receive(peer, tag, sent_bytes());
+    if (scatters()) {
+      writer_.order(StreamKind::kCompute, gathers);
+      writer_.collective(gathers, CollectiveOp::kAllGather, GroupKind::kTensor, message_bytes(),
+                         "message");
+      writer_.order(gathers, StreamKind::kCompute);
+    }
+    synchronize();
+  }
+  void send(int peer, std::uint32_t tag, StreamKind stream) {
+    writer_.order(StreamKind::kCompute, stream);
+    writer_.send(peer, tag, sent_bytes(), stream);
+    if (plan_.plan.pipeline_messages != PipelineMessages::kBlocking) return;
+    writer_.order(stream, StreamKind::kCompute);
+    synchronize();
+  }
+
+  void run(const Chunk& c, ActionKind kind, const Turn& turn) {
+    // Autograd has no gradient to give for token ids: the first stage does it all later.
+    const bool postpones = runtime_.splits_backward_by_autograd && c.stage == 0;
+    switch (kind) {
+      case ActionKind::kForward:
+        return forward(c);
+      case ActionKind::kBackward:
+        take_gradient(c);
+        return backward(c, BackwardPart::kAll, turn);
+      case ActionKind::kBackwardInputs:
+        take_gradient(c);
+        if (!postpones) backward(c, BackwardPart::kInputs, turn);
+        return;
+      case ActionKind::kBackwardWeights:
+        return backward(c, postpones ? BackwardPart::kAll : BackwardPart::kWeights, turn);
+    }
+  }
+
+  // What a pipeline in order receives into: tensors that last, one a chunk, direction and
+  // micro-batch. Each is in a place of its own while the message in it is not alive.
+  void park(int position, bool forward) {
+    writer_.allocate(MemoryScope::kFrame, position, kMessageSlot + (forward ? 0 : 1),
+                     message_bytes(), MemoryCategory::kActivations);
+  }
+  void unpark(int position, bool forward) {
+    writer_.release(MemoryScope::kFrame, position, kMessageSlot + (forward ? 0 : 1),
+                    message_bytes(), MemoryCategory::kActivations);
+  }
+  void message_buffers(bool begin) {
+    const int n = plan_.micro_batches_of_copy();
+    for (const Chunk& c : chunks_) {
+      const std::uint32_t pass = writer_.begin_pass(c.copy * n);
+      writer_.at(0, c.stage);
+      const auto change = [&](int position, bool forward) {
+        begin ? park(position, forward) : unpark(position, forward);
+      };
+      if (receives_forward(c)) change(first_position(c), true);
+      if (receives_backward(c)) change(last_position(c), false);
+      for (int m = c.copy * n + 1; m < (c.copy + 1) * n; ++m) writer_.call_pass(pass, m);
+    }
+  }
+
+  void stage_call() {
+    if (plan_.pipeline > 1) writer_.host(runtime_.host_per_stage_call);
   }
 
   void forward(const Chunk& c) {
-    const int before = c.stage - 1, after = c.stage + 1;
-    if (remote(before)) {
+    stage_call();
+    if (receives_forward(c)) {
+      if (runtime_.orders_messages) unpark(first_position(c), true);
       writer_.allocate(MemoryScope::kFrame, first_position(c) - 1, 0, message_bytes(),
                        MemoryCategory::kActivations);
-      receive(before, tag(before, true), StreamKind::kSendNext);
     }
     for (std::size_t i : c.units) {
       data_->before_forward(writer_, units_[i]);
@@ -195,31 +275,42 @@ class RankBuilder {
       for (const SegmentMaker::Cast& cast : units_[i].segments->casts_left())
         writer_.release(MemoryScope::kFrame, units_[i].position, cast.slot, cast.bytes,
                         MemoryCategory::kActivations);
-    if (remote(after)) send(after, tag(c.stage, true), StreamKind::kSendNext);
+  }
+
+  // Of the output, from the next stage.
+  void take_gradient(const Chunk& c) {
+    if (!receives_backward(c)) return;
+    if (runtime_.orders_messages) unpark(last_position(c), false);
+    writer_.allocate(MemoryScope::kFrame, last_position(c) + 1, 1, message_bytes(),
+                     MemoryCategory::kTemporary);
   }
 
   void backward(const Chunk& c, BackwardPart part, const Turn& turn) {
-    const int before = c.stage - 1, after = c.stage + 1;
-    const bool inputs = part != BackwardPart::kWeights;
-    if (inputs && remote(after)) {
-      writer_.allocate(MemoryScope::kFrame, last_position(c) + 1, 1, message_bytes(),
-                       MemoryCategory::kTemporary);
-      receive(after, tag(c.stage, false), StreamKind::kSendPrevious);
-    }
+    const bool before = receives_forward(c), after = receives_backward(c);
+    stage_call();
     for (auto i = c.units.rbegin(); i != c.units.rend(); ++i) {
       const Unit& u = units_[*i];
-      if (inputs) data_->before_backward(writer_, u);
+      if (part != BackwardPart::kWeights) data_->before_backward(writer_, u);
+      split_host(part, static_cast<double>(*i - c.units.front()));
       data_->backward(writer_, u, part, turn.first, turn.last);
     }
-    if (!inputs) return;
-    if (remote(after))  // the output was kept to be sent
+    if (runtime_.orders_messages && part != BackwardPart::kInputs && before)
+      park(first_position(c), true);
+    if (part == BackwardPart::kWeights) return;
+    if (after) {  // the output was kept to be sent
       writer_.release(MemoryScope::kFrame, last_position(c), 0, message_bytes(),
                       MemoryCategory::kActivations);
-    if (remote(before)) {
-      send(before, tag(before, false), StreamKind::kSendPrevious);
+      if (runtime_.orders_messages) park(last_position(c), false);
+    }
+    if (before)
       writer_.release(MemoryScope::kFrame, first_position(c), 1, message_bytes(),
                       MemoryCategory::kTemporary);
-    }
+  }
+  // `below`: graphs before it in its chunk.
+  void split_host(BackwardPart part, double below) {
+    if (part == BackwardPart::kInputs) writer_.host(runtime_.host_per_split_inputs);
+    if (part == BackwardPart::kWeights)
+      writer_.host(runtime_.host_per_split_weights + runtime_.host_per_split_weights_below * below);
   }
 
   // torch.distributed.pipelining divides gradients by the number of micro-batches, and its last
@@ -238,7 +329,7 @@ class RankBuilder {
       const SegmentMaker& head = *u.segments;
       if (u.position != program_.positions - 1) continue;
       const Bytes one = head.graph().tensor(head.logits()).bytes();
-      const Bytes all(one.value * plan_.micro_batches);
+      const Bytes all(one.value * plan_.micro_batches_of_copy());
       writer_.allocate(MemoryScope::kRank, u.position, -1, all, MemoryCategory::kTemporary);
       writer_.kernel(StreamKind::kCompute, Activity::kForward, "CatArrayBatchedCopy (outputs)",
                      {"cat", all, all, all.value / 2});
@@ -250,11 +341,13 @@ class RankBuilder {
   // A stage keeps its outputs until the next step begins.
   void release_outputs() {
     if (plan_.pipeline == 1 || !runtime_.keeps_logits) return;
+    const int n = plan_.micro_batches_of_copy();
     for (const Unit& u : units_) {
       const SegmentMaker& head = *u.segments;
+      const int copy = plan_.schedule->copy_of(u.chunk);
       if (u.position != program_.positions - 1) continue;
       const Bytes one = head.graph().tensor(head.logits()).bytes();
-      for (int m = 0; m < plan_.micro_batches; ++m) {
+      for (int m = copy * n; m < (copy + 1) * n; ++m) {
         writer_.at(m, 0);
         writer_.release(MemoryScope::kFrame, u.position, head.logits_slot(), one,
                         MemoryCategory::kActivations);
@@ -266,6 +359,7 @@ class RankBuilder {
   // finalize_model_grads): of norms and biases whose inputs are cut along the sequence, and of a
   // tied embedding that the first and the last stage hold.
   void reduce_shared_gradients() {
+    if (plan_.schedule->copies() > 1) return reduce_copies();
     if (!runtime_.reduces_shared_gradients) return;
     const std::int64_t element = size_of(plan_.training.precision.gradients).value;
     std::int64_t norms = 0, embedding = 0;
@@ -285,6 +379,14 @@ class RankBuilder {
     const bool here = place_.pipeline == first || place_.pipeline == last;
     if (!model_.tied || first == last || !here) return;
     reduce(GroupKind::kEmbedding, Bytes(embedding * element), "embedding gradients");
+  }
+
+  // Another pipeline rank has copies of this one's stages.
+  void reduce_copies() {
+    std::int64_t elements = 0;
+    for (const Unit& u : units_) elements += u.elements();
+    reduce(GroupKind::kCopies, Bytes(elements * size_of(plan_.training.precision.gradients).value),
+           "gradients of both copies");
   }
 
   void reduce(GroupKind group, Bytes bytes, const char* label) {
@@ -323,6 +425,7 @@ class RankBuilder {
   RankProgram& rank_;
   const std::vector<int>& replicas_;
   const RankMap::Place& place_;
+  const std::vector<PipelineStep>& pipeline_;
   const ResolvedPlan& plan_;
   const Model& model_;
   const Runtime& runtime_;
@@ -330,7 +433,9 @@ class RankBuilder {
   StepWriter writer_;
   std::vector<Unit> units_;
   std::vector<Chunk> chunks_;
-  std::map<std::pair<ActionKind, int>, std::uint32_t> written_;  // passes that repeat
+  // Passes that repeat, by step, action and chunk.
+  std::map<std::tuple<Kind, ActionKind, int>, std::uint32_t> written_;
+  std::vector<EventId> exchanges_;  // the end of each
   std::unique_ptr<DataParallel> data_;
 };
 
@@ -384,9 +489,9 @@ SharedSegments::SharedSegments(Program& program, const ModelGraphs& graphs,
 }
 
 void build_rank(Program& program, RankProgram& rank, const SimulatedRank& simulated,
-                const ResolvedPlan& plan, const Model& model, const Runtime& runtime,
-                const SharedSegments& shared) {
-  RankBuilder(program, rank, simulated, plan, model, runtime, shared).build();
+                const std::vector<PipelineStep>& pipeline, const ResolvedPlan& plan,
+                const Model& model, const Runtime& runtime, const SharedSegments& shared) {
+  RankBuilder(program, rank, simulated, pipeline, plan, model, runtime, shared).build();
 }
 
 }  // namespace rehearse

@@ -5,6 +5,7 @@
 
 #include "strategies/data/data_parallel.hpp"
 #include "strategies/fold.hpp"
+#include "strategies/pipeline_steps.hpp"
 #include "strategies/plan.hpp"
 #include "strategies/segments/segments.hpp"
 
@@ -26,10 +27,10 @@ class SharedSegments {
   std::unique_ptr<SegmentMaker> embedding_, block_, head_;
 };
 
-// Writes the steps of one rank: the schedule's actions with messages between stages, data
-// parallelism's hooks around every graph, and the optimizer.
+// Writes the steps of one rank: those of its pipeline (`pipeline`), data parallelism's hooks around
+// every graph, and the optimizer.
 void build_rank(Program& program, RankProgram& rank, const SimulatedRank& simulated,
-                const ResolvedPlan& plan, const Model& model, const Runtime& runtime,
-                const SharedSegments& shared);
+                const std::vector<PipelineStep>& pipeline, const ResolvedPlan& plan,
+                const Model& model, const Runtime& runtime, const SharedSegments& shared);
 
 }  // namespace rehearse

@@ -29,11 +29,8 @@ LoweringState<Sink>::LoweringState(const Program& p, const Cluster& c, const Low
       messages(p.ranks.size()),
       meetings_(p.ranks.size() * kGroupKinds) {
   if constexpr (Sink::kAnnotates) {
-    names = {sink.intern("issue"),
-             sink.intern("synchronize"),
-             sink.intern("nccl send"),
-             sink.intern("nccl receive"),
-             {}};
+    names = {sink.intern("issue"),        sink.intern("synchronize"),   sink.intern("nccl send"),
+             sink.intern("nccl receive"), sink.intern("nccl exchange"), {}};
     for (std::size_t i = 0; i < kCollectiveOps; ++i)
       names.collective[i] =
           sink.intern("nccl " + std::string(to_string(static_cast<CollectiveOp>(i))));
@@ -412,6 +409,18 @@ const typename RankLowering<Sink>::Route& RankLowering<Sink>::route(std::int32_t
 }
 
 template <class Sink>
+TaskInfo RankLowering<Sink>::message_info(Activity activity, Bytes bytes, std::uint32_t flow) {
+  TaskInfo i =
+      info(activity, activity == Activity::kSend ? state_.names.send : state_.names.receive, 0);
+  i.flow = flow;
+  i.collective =
+      state_.prices
+          .collective(rank_.machine, {CollectiveOp::kSendRecv, GroupKind::kPipeline, bytes})
+          .first;
+  return i;
+}
+
+template <class Sink>
 void RankLowering<Sink>::send(const Step& step, const Send& s) {
   flush();
   const std::int32_t to = peer(s.peer);
@@ -419,49 +428,135 @@ void RankLowering<Sink>::send(const Step& step, const Send& s) {
   const Task after = issue(host_of(step));
   const std::uint32_t flow = ++state_.flows;
   const Task t = place(
-      lane(s.stream), occupied,
-      [&] {
-        TaskInfo i = info(Activity::kSend, state_.names.send, 0);
-        i.flow = flow;
-        i.collective =
-            state_.prices
-                .collective(rank_.machine, {CollectiveOp::kSendRecv, GroupKind::kPipeline, s.bytes})
-                .first;
-        return i;
-      },
+      lane(s.stream), occupied, [&] { return message_info(Activity::kSend, s.bytes, flow); },
       after);
   state_.messages[static_cast<std::size_t>(to)].push_back(
       {static_cast<std::int32_t>(index_), tag(s.tag), step_, flow, t});
+}
+
+// The message that has been sent, if it has, out of the inbox.
+template <class Sink>
+std::optional<typename LoweringState<Sink>::Message> RankLowering<Sink>::take_message(
+    std::int32_t from, std::uint32_t message_tag) {
+  auto& inbox = state_.messages[index_];
+  const auto it = std::find_if(inbox.begin(), inbox.end(), [&](const auto& m) {
+    return m.from == from && m.tag == message_tag && m.step == step_;
+  });
+  if (it == inbox.end()) return {};
+  const auto message = *it;
+  inbox.erase(it);
+  return message;
 }
 
 template <class Sink>
 bool RankLowering<Sink>::receive(const Step& step, const Receive& r) {
   flush();
   const std::int32_t from = peer(r.peer);
-  auto& inbox = state_.messages[index_];
-  const auto it = std::find_if(inbox.begin(), inbox.end(), [&](const auto& m) {
-    return m.from == from && m.tag == tag(r.tag) && m.step == step_;
-  });
-  if (it == inbox.end()) return false;
-  const auto message = *it;
-  inbox.erase(it);
+  const auto message = take_message(from, tag(r.tag));
+  if (!message) return false;
   const Task after = issue(host_of(step));
   Ready transfer{};
-  Sink::include(transfer, message.transfer);
+  Sink::include(transfer, message->transfer);
   // A latency is a delay, not a rate: it is on no stream, so messages do not queue for it.
   const Task arrival = delay(
       route(from, r.bytes, false).latency,
-      [&] {
-        TaskInfo i = info(Activity::kReceive, state_.names.receive, 0);
-        i.flow = message.flow;
-        i.collective =
-            state_.prices
-                .collective(rank_.machine, {CollectiveOp::kSendRecv, GroupKind::kPipeline, r.bytes})
-                .first;
-        return i;
-      },
-      transfer, after);
+      [&] { return message_info(Activity::kReceive, r.bytes, message->flow); }, transfer, after);
   wait_for_task(lane(StreamKind::kCompute), arrival);
+  return true;
+}
+
+// One kernel: it starts when it has been issued and its stream is free, and holds the stream until
+// all its messages are done.
+template <class Sink>
+bool RankLowering<Sink>::exchange(const Step& step, const Exchange& x) {
+  flush();
+  const std::size_t l = lane(StreamKind::kMessages);
+  const auto joining = [&] { return info(Activity::kJoin, state_.names.exchange, 0); };
+  if (!arrived_) {
+    arrived_ = true;
+    arrival_ = place(l, 0, joining, issue(host_of(step)));
+    state_.sink.hold(arrival_);
+    for (const Exchange::Half& h : x.halves)
+      if (!h.sends)
+        state_.connection(peer(h.peer), static_cast<std::int32_t>(index_))
+            .awaited.push_back({peer(h.peer), tag(h.tag), step_, 0, arrival_});
+  }
+  bool receives = false;
+  for (; half_ < x.halves.size(); ++half_) {
+    const Exchange::Half& h = x.halves[half_];
+    if (!(h.sends ? exchange_send(h) : exchange_receive(h))) return false;
+  }
+  for (const Exchange::Half& h : x.halves) receives |= !h.sends;
+  if (receives) {
+    if (lanes_[l].last != arrival_) state_.sink.hold(lanes_[l].last);
+    wait_for(l, received_);
+    place(l, 0, joining);
+  }
+  Sink::clear(received_);
+  half_ = 0;
+  arrived_ = false;
+  return true;
+}
+
+// NCCL's receivers have buffers, in slots: a send is done when it is in them. It starts when the
+// messages before it have left it enough slots; a message of more slots than there are, with its
+// own receive.
+template <class Sink>
+std::optional<typename Sink::Task> RankLowering<Sink>::room_for(const Exchange::Half& h,
+                                                                std::int64_t slots) {
+  auto& c = state_.connection(static_cast<std::int32_t>(index_), peer(h.peer));
+  const std::int64_t all = state_.program.message_slots;
+  if (slots > all) {
+    for (const auto& m : c.awaited)
+      if (m.tag == tag(h.tag) && m.step == step_) return m.transfer;
+    return {};
+  }
+  const std::int64_t received = c.sent + slots - all;  // before it can start
+  if (received <= 0) return kNone;
+  const auto it = std::lower_bound(
+      c.received.begin(), c.received.end(), received,
+      [](const std::pair<std::int64_t, Task>& r, std::int64_t n) { return r.first < n; });
+  if (it == c.received.end()) return {};
+  return it->second;
+}
+
+template <class Sink>
+std::int64_t RankLowering<Sink>::slots_of(Bytes bytes) const {
+  const std::int64_t slot = state_.program.message_slot.value;
+  return slot > 0 ? (bytes.value + slot - 1) / slot : 1;
+}
+
+template <class Sink>
+bool RankLowering<Sink>::exchange_send(const Exchange::Half& h) {
+  const std::int32_t to = peer(h.peer);
+  const std::int64_t slots = slots_of(h.bytes);
+  const std::optional<Task> room = room_for(h, slots);
+  if (!room) return false;
+  state_.connection(static_cast<std::int32_t>(index_), to).sent += slots;
+  const std::uint32_t flow = ++state_.flows;
+  const Task t = place(
+      lane(StreamKind::kMessages), route(to, h.bytes, true).occupied,
+      [&] { return message_info(Activity::kSend, h.bytes, flow); }, *room);
+  state_.messages[static_cast<std::size_t>(to)].push_back(
+      {static_cast<std::int32_t>(index_), tag(h.tag), step_, flow, t});
+  return true;
+}
+
+template <class Sink>
+bool RankLowering<Sink>::exchange_receive(const Exchange::Half& h) {
+  const std::int32_t from = peer(h.peer);
+  const auto message = take_message(from, tag(h.tag));
+  if (!message) return false;
+  Ready transfer{};
+  Sink::include(transfer, message->transfer);
+  const Task arrival = delay(
+      route(from, h.bytes, false).latency,
+      [&] { return message_info(Activity::kReceive, h.bytes, message->flow); }, transfer, arrival_);
+  auto& c = state_.connection(from, static_cast<std::int32_t>(index_));
+  std::erase_if(c.awaited, [&](const auto& m) { return m.tag == tag(h.tag) && m.step == step_; });
+  const std::int64_t before = c.received.empty() ? 0 : c.received.back().first;
+  c.received.emplace_back(before + slots_of(h.bytes), arrival);
+  Sink::include(received_, arrival);
   return true;
 }
 
@@ -480,6 +575,7 @@ struct RankLowering<Sink>::Visitor {
     return true;
   }
   bool operator()(const Receive& s) const { return r.receive(step, s); }
+  bool operator()(const Exchange& x) const { return r.exchange(step, x); }
   bool operator()(const Record& e) const {
     if (e.stream == StreamKind::kCompute) r.flush();
     r.events_[static_cast<std::size_t>(e.event)] = r.mark(r.lane(e.stream));
@@ -525,9 +621,10 @@ bool RankLowering<Sink>::advance() {
     const StepList::Pass& pass = rank_.steps.pass(call.pass);
     micro_batch_ = call.micro_batch;
     for (; at_ < pass.size(); ++at_) {
-      const std::size_t instr = instr_;
+      const std::size_t instr = instr_, half = half_;
       const bool arrived = arrived_;
-      if (!execute(pass[at_])) return moved || instr_ != instr || arrived_ != arrived;
+      if (!execute(pass[at_]))
+        return moved || instr_ != instr || half_ != half || arrived_ != arrived;
       moved = true;
     }
     at_ = 0;

@@ -2,6 +2,9 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "strategies/lowering_sinks.hpp"
@@ -47,9 +50,18 @@ class LoweringState {
   std::vector<std::vector<Message>> messages;
   std::uint32_t flows = 0;
 
+  // Exchanges from one rank to another: receives whose kernel is there (with its start), slots that
+  // have been sent, and how many had been received after each receive.
+  struct Connection {
+    std::vector<Message> awaited;
+    std::int64_t sent = 0;
+    std::vector<std::pair<std::int64_t, Task>> received;
+  };
+  Connection& connection(std::int32_t from, std::int32_t to) { return connections_[{from, to}]; }
+
   // Of Annotations::names.
   struct Names {
-    std::uint32_t issue = 0, synchronize = 0, send = 0, receive = 0;
+    std::uint32_t issue = 0, synchronize = 0, send = 0, receive = 0, exchange = 0;
     std::array<std::uint32_t, kCollectiveOps> collective{};
   };
   Names names;
@@ -58,6 +70,7 @@ class LoweringState {
 
  private:
   std::vector<std::array<Meeting, 2>> meetings_;  // by kind and first member
+  std::map<std::pair<std::int32_t, std::int32_t>, Connection> connections_;
 };
 
 // One rank's walk through its steps.
@@ -108,6 +121,15 @@ class RankLowering {
   void run_kernel(const Step& step, const RunKernel& k);
   void send(const Step& step, const Send& s);
   bool receive(const Step& step, const Receive& r);
+  bool exchange(const Step& step, const Exchange& x);
+  bool exchange_send(const Exchange::Half& h);
+  bool exchange_receive(const Exchange::Half& h);
+  // The receive that lets a send start, once it has been walked; kNone: it need not wait.
+  std::optional<Task> room_for(const Exchange::Half& h, std::int64_t slots);
+  std::int64_t slots_of(Bytes bytes) const;
+  TaskInfo message_info(Activity activity, Bytes bytes, std::uint32_t flow);
+  std::optional<typename LoweringState<Sink>::Message> take_message(std::int32_t from,
+                                                                    std::uint32_t tag);
   void flush();
   void remember(const MemoryChange& change);
 
@@ -158,6 +180,9 @@ class RankLowering {
   std::size_t instr_ = 0;         // next of the segment's priced instructions
   std::size_t memory_ = 0;        // next of its instructions whose memory has been noted
   bool arrived_ = false;          // at the meeting of the current step
+  std::size_t half_ = 0;          // next of the exchange's messages
+  Task arrival_ = kNone;          // of the exchange's kernel
+  Ready received_{};              // by the exchange so far
   std::array<LaneState, kLanes> lanes_;
   std::vector<Ready> events_;
   std::array<std::uint32_t, kGroupKinds> met_{};

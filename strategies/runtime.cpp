@@ -30,6 +30,9 @@ KernelTemplate read_kernel(const Value& v, Diagnostics& d) {
   const std::string each = r.optional<std::string>("each", "");
   if (!each.empty() && each != "input") r.error("each", "'" + each + "' is not 'input'");
   k.each_input = each == "input";
+  const std::string of = r.optional<std::string>("of", "");
+  if (!of.empty() && of != "parameters") r.error("of", "'" + of + "' is not 'parameters'");
+  k.of_parameters = of == "parameters";
   r.finish();
   return k;
 }
@@ -89,6 +92,10 @@ void read_behaviour(Reader r, Runtime& out) {
   out.fused_gradient_accumulation = r.optional<bool>("fused_gradient_accumulation", false);
   out.persistent_gradients = r.optional<bool>("persistent_gradients", false);
   out.whole_parameter_shards = r.optional<bool>("whole_parameter_shards", false);
+  out.orders_messages = r.optional<bool>("orders_messages", false);
+  out.message_slots = static_cast<int>(r.count("message_slots", 0, 0));
+  out.message_slot = r.optional<Bytes>("message_slot", Bytes(0));
+  out.splits_backward_by_autograd = r.optional<bool>("splits_backward_by_autograd", false);
   out.scales_gradients = r.optional<bool>("scales_gradients", false);
   out.keeps_logits = r.optional<bool>("keeps_logits", false);
   out.fused_activation = r.optional<bool>("fused_activation", false);
@@ -121,7 +128,10 @@ void read_host(Reader r, Runtime& out) {
   out.host_per_reduce = r.optional<Seconds>("per_reduce", Seconds(0));
   out.host_per_checkpoint = r.optional<Seconds>("per_checkpoint", Seconds(0));
   out.host_per_recompute = r.optional<Seconds>("per_recompute", Seconds(0));
-  out.host_per_split_backward = r.optional<Seconds>("per_split_backward", Seconds(0));
+  out.host_per_stage_call = r.optional<Seconds>("per_stage_call", Seconds(0));
+  out.host_per_split_inputs = r.optional<Seconds>("per_split_inputs", Seconds(0));
+  out.host_per_split_weights = r.optional<Seconds>("per_split_weights", Seconds(0));
+  out.host_per_split_weights_below = r.optional<Seconds>("per_split_weights_below", Seconds(0));
   r.finish();
 }
 
@@ -164,6 +174,7 @@ void read_parameters(Reader p, Runtime& out) {
   out.accumulate_gradient = read_pass(p.child("accumulate_gradient"));
   out.cast_parameter = read_pass(p.child("cast_parameter"));
   out.cast_gradient = read_pass(p.child("cast_gradient"));
+  out.kept_gradient = read_pass(p.child("kept_gradient"));
   out.accumulate_residual = read_pass(p.child("accumulate_residual"));
   out.before_optimizer = read_pass(p.child("before_optimizer"));
   out.after_optimizer = read_pass(p.child("after_optimizer"));
@@ -226,15 +237,17 @@ Runtime idealised(const Runtime& runtime) {
   Runtime r = runtime;
   for (PassTemplate* p :
        {&r.bias_gradient, &r.accumulate_gradient, &r.cast_parameter, &r.cast_gradient,
-        &r.accumulate_residual, &r.mixed_add.forward, &r.mixed_add.backward, &r.before_optimizer,
-        &r.after_optimizer, &r.ring_hop.forward, &r.ring_hop.backward})
+        &r.kept_gradient, &r.accumulate_residual, &r.mixed_add.forward, &r.mixed_add.backward,
+        &r.before_optimizer, &r.after_optimizer, &r.ring_hop.forward, &r.ring_hop.backward})
     p->host = Seconds(0);
   for (auto& [name, op] : r.operators) op.forward.host = op.backward.host = Seconds(0);
   r.host_per_kernel = r.host_per_module = r.host_optimizer = Seconds(0);
   r.host_optimizer_per_tensor = r.host_per_collective = r.host_per_message = Seconds(0);
   r.host_per_checkpoint = r.host_per_recompute = Seconds(0);
-  r.host_per_unshard = r.host_per_reduce = r.host_per_split_backward = Seconds(0);
+  r.host_per_unshard = r.host_per_reduce = r.host_per_stage_call = Seconds(0);
+  r.host_per_split_inputs = r.host_per_split_weights = r.host_per_split_weights_below = Seconds(0);
   r.scales_gradients = r.keeps_logits = false;
+  r.orders_messages = r.splits_backward_by_autograd = false;
   r.waits_for_gradient_norm = false;
   for (Runtime& b : r.blocks) b = idealised(b);
   return r;

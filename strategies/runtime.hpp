@@ -30,6 +30,7 @@ struct KernelTemplate {
   Traffic read, write;
   bool each_input = false;             // once for every input (rotary: q and k)
   std::int64_t columns_per_block = 0;  // a reduction over rows with a block so many columns wide
+  bool of_parameters = false;          // in backward: makes gradients of parameters, not of inputs
 };
 
 struct PassTemplate {
@@ -60,6 +61,7 @@ struct Runtime {
   PassTemplate accumulate_gradient;  // per parameter, second and later micro-batches
   PassTemplate cast_parameter;       // autocast: at each use in forward
   PassTemplate cast_gradient;        // autocast: in backward
+  PassTemplate kept_gradient;        // of an output, for the second part of a backward in two
   PassTemplate accumulate_residual;  // two gradients of one activation are added
   OperatorTemplate mixed_add;        // a residual addition of fp32 and a narrower type (autocast)
   // Around the update. `input`: gradients, `output`: parameters as they are computed with,
@@ -72,21 +74,35 @@ struct Runtime {
   Seconds host_optimizer_per_tensor{0};
   Seconds host_per_collective{0};
   Seconds host_per_message{0};
-  Seconds host_per_unshard{0};                         // FSDP: hooks around one gather
-  Seconds host_per_reduce{0};                          // and around one reduction
-  Seconds host_per_checkpoint{0};                      // a recomputed block in forward
-  Seconds host_per_recompute{0};                       // and in backward, beside its forward again
-  Seconds host_per_split_backward{0};                  // each half of a block's backward in two
+  Seconds host_per_unshard{0};        // FSDP: hooks around one gather
+  Seconds host_per_reduce{0};         // and around one reduction
+  Seconds host_per_checkpoint{0};     // a recomputed block in forward
+  Seconds host_per_recompute{0};      // and in backward, beside its forward again
+  Seconds host_per_stage_call{0};     // a pipeline's forward, backward or part of it, of a chunk
+  Seconds host_per_split_inputs{0};   // a graph's backward in two parts: the first
+  Seconds host_per_split_weights{0};  // the second,
+  Seconds host_per_split_weights_below{0};  // and once more for every graph before it in its chunk
   std::map<std::string, std::string> optimizer_class;  // "adamw" -> kernel class
   bool fused_gradient_accumulation = false;  // wgrad adds into fp32 main gradients (Megatron)
   bool persistent_gradients = false;         // gradient buffers live across steps
   bool whole_parameter_shards = false;       // ZeRO 1 gives whole parameters to owners
-  bool scales_gradients = false;             // a pipeline divides gradients by its micro-batches
-  bool keeps_logits = false;                 // a pipeline's last stage returns all logits
-  bool fused_activation = false;             // SwiGLU keeps its input alone
-  bool fused_residual_gradients = false;     // a norm's backward adds the residual's gradient
-  bool first_flash_attention = false;  // FlashAttention 1, as flash-attn 1.x and Triton had it
-  bool loss_in_place = false;          // the loss turns its logits into their own gradient
+  // A pipeline's messages are kernels of one stream, in order (pipeline_steps.hpp); a receiver has
+  // `message_slots` buffers that hold `message_slot` of a message each, which is how far a sender
+  // can be ahead. What is received is received into tensors that last, one a micro-batch.
+  bool orders_messages = false;
+  int message_slots = 0;
+  Bytes message_slot{0};
+  // Backward in two parts by autograd (stage_backward_input, stage_backward_weight): the graph is
+  // kept for the second part, so that what forward saved lives until then; every operator's
+  // parameters are in it, not only those of products; and the first stage, whose input needs no
+  // gradient, leaves everything to it.
+  bool splits_backward_by_autograd = false;
+  bool scales_gradients = false;          // a pipeline divides gradients by its micro-batches
+  bool keeps_logits = false;              // a pipeline's last stage returns all logits
+  bool fused_activation = false;          // SwiGLU keeps its input alone
+  bool fused_residual_gradients = false;  // a norm's backward adds the residual's gradient
+  bool first_flash_attention = false;     // FlashAttention 1, as flash-attn 1.x and Triton had it
+  bool loss_in_place = false;             // the loss turns its logits into their own gradient
   // Under sequence parallelism a product keeps its part of the sequence and gathers the rest again
   // in backward, and so does attention with gathered keys (Korthikanti et al. 2022, section 4.2.2).
   bool regathers_sequence = false;

@@ -48,6 +48,12 @@ void StepWriter::receive(int peer, std::uint32_t tag, Bytes bytes) {
   emit(Receive{peer, tag, bytes});
 }
 
+void StepWriter::exchange(std::vector<Exchange::Half> halves) {
+  order(StreamKind::kCompute, StreamKind::kMessages);
+  pending_host_ += runtime_.host_per_message;
+  emit(Exchange{std::move(halves)});
+}
+
 void StepWriter::allocate(MemoryScope scope, int position, std::int32_t slot, Bytes bytes,
                           MemoryCategory category, StreamKind pool, std::uint32_t pieces) {
   const MemoryChange change{scope, true, category, slot, runtime_.allocated(bytes), pieces, pool};

@@ -43,6 +43,8 @@ class StepWriter {
   void host(Seconds time) { pending_host_ += time; }
   void send(int peer, std::uint32_t tag, Bytes bytes, StreamKind stream);
   void receive(int peer, std::uint32_t tag, Bytes bytes);
+  // On kMessages, after all that the compute stream has been given.
+  void exchange(std::vector<Exchange::Half> halves);
   // `pieces`: of Program::pieces, where `bytes` is several tensors.
   void allocate(MemoryScope scope, int position, std::int32_t slot, Bytes bytes,
                 MemoryCategory category, StreamKind pool = StreamKind::kCompute,

@@ -4,7 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "sim/base/suggest.hpp"
 #include "sim/config/sections.hpp"
 
 namespace rehearse {
@@ -21,15 +20,9 @@ int degree(Reader& r, const std::string& key, int fallback) {
 }
 
 std::string read_schedule(Reader& r) {
-  static const std::vector<std::string> kSchedules{"gpipe", "1f1b", "interleaved-1f1b",
-                                                   "interleaved-zero-bubble", "zbv"};
+  static const std::vector<std::string> kSchedules{
+      "gpipe", "1f1b", "interleaved-1f1b", "interleaved-zero-bubble", "zb-h1", "zbv", "dualpipe"};
   constexpr std::size_t k1F1B = 1;
-  const Value& v = r.raw("schedule");
-  if (v.is_scalar() && (v.as_scalar().text == "zb-h1" || v.as_scalar().text == "dualpipe")) {
-    r.error("schedule", "this version does not simulate '" + v.as_scalar().text + "'",
-            suggestion("", kSchedules));
-    return kSchedules[k1F1B];
-  }
   return kSchedules[r.choice("schedule", kSchedules, k1F1B)];
 }
 

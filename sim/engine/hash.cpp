@@ -38,6 +38,7 @@ std::uint64_t structure_hash(const TaskGraph& graph) {
     const auto successors = graph.successors(t);
     hash.add(static_cast<std::uint32_t>(successors.size()));
     for (const TaskId next : successors) hash.add(next);
+    if (graph.holds(t)) hash.add(t);
   }
   return hash.value();
 }

@@ -54,9 +54,22 @@ RateParts Interference::rate_of(const Domain& domain, StreamId s) const {
   RateParts least = kFullRate;
   const std::size_t row = streams_[s].cls * classes_;
   for (const StreamId other : domain.streams)
-    if (other != s && streams_[other].running)
+    if (other != s && (streams_[other].running || streams_[other].held))
       least = std::min(least, rates_[row + streams_[other].cls]);
   return least;
+}
+
+void Interference::hold(StreamId s, TaskClass cls) {
+  if (!tracks(s)) return;
+  streams_[s].held = true;
+  streams_[s].cls = cls;
+  touch(streams_[s].domain);
+}
+
+void Interference::release(StreamId s) {
+  if (!streams_[s].held) return;
+  streams_[s].held = false;
+  touch(streams_[s].domain);
 }
 
 std::uint64_t Interference::settle(std::int64_t now, CompletionTree& completions) {

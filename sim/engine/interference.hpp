@@ -18,7 +18,8 @@ namespace rehearse {
 // Rates belong to the intervals between instants, not to instants: all ends and starts of an
 // instant happen first, then settle() compares each touched domain with the rates in force. So a
 // stream that goes from one task to the next of its class without a gap changes nothing, tasks
-// without duration slow nobody, and the order of events within an instant cannot be seen.
+// without duration slow nobody, and the order of events within an instant cannot be seen. A held
+// stream slows others as the task that holds it would.
 class Interference {
  public:
   explicit Interference(const TaskGraph& graph);
@@ -29,6 +30,9 @@ class Interference {
   // A task of `work_ps` > 0 starts. Returns its end if the rate of the stream's last task stays.
   std::int64_t begin(StreamId s, TaskClass cls, std::int64_t now, std::int64_t work_ps);
   void finish(StreamId s);
+  void hold(StreamId s, TaskClass cls);
+  // Ends a hold, where there is one.
+  void release(StreamId s);
 
   // Ends an instant: where a rate changes, moves the task's completion. Returns how many it moved.
   std::uint64_t settle(std::int64_t now, CompletionTree& completions);
@@ -42,6 +46,7 @@ class Interference {
     RateParts rate = kFullRate;
     TaskClass cls = kIndependentTasks;
     bool running = false;
+    bool held = false;
   };
   struct Domain {
     std::vector<StreamId> streams;

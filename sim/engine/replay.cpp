@@ -96,6 +96,7 @@ bool Replay<kInterferes>::start(TaskId t) {
   const TaskGraph::Hot& hot = graph_.hot(t);
   timeline_.start[t].ps = now_;
   if (hot.stream != kNoStream) prefetch_after(t, hot.stream);
+  if (kInterferes && hot.stream != kNoStream) interference_.release(hot.stream);
   if (hot.duration_ps == 0) {
     instant_.push_back(t);
     return false;
@@ -119,6 +120,7 @@ template <bool kInterferes>
 void Replay<kInterferes>::complete(TaskId t, StreamId stream) {
   timeline_.end[t].ps = now_;
   if (stream != kNoStream) {
+    if (kInterferes && graph_.holds(t)) interference_.hold(stream, graph_.task_class(t));
     const auto tasks = graph_.stream_tasks(stream);
     const std::uint32_t next = ++issued_[stream];
     // A stream that goes on at once replaces its completion; clearing it first would cost as much

@@ -53,6 +53,14 @@ TaskClass TaskGraphBuilder::add_class() {
   return static_cast<TaskClass>(classes_++);
 }
 
+void TaskGraphBuilder::hold(TaskId t) {
+  if (t >= hot_.size() || hot_[t].stream == kNoStream) {
+    throw std::logic_error("hold: a task that is on no stream");
+  }
+  if (t >= holds_.size()) holds_.resize(t + 1, false);
+  holds_[t] = true;
+}
+
 void TaskGraphBuilder::set_rate(TaskClass of, TaskClass beside, double rate) {
   if (of >= classes_ || beside >= classes_) throw std::logic_error("set_rate: no such class");
   // Written so that a NaN fails too.
@@ -107,6 +115,7 @@ TaskGraph TaskGraphBuilder::freeze() && {
   for (std::size_t a = 0; a < classes_; ++a)
     graph.rates_.insert(graph.rates_.end(), rates_.begin() + std::ptrdiff_t(a * kMaxTaskClasses),
                         rates_.begin() + std::ptrdiff_t(a * kMaxTaskClasses + classes_));
+  graph.holds_ = std::move(holds_);
 
   // Counting sort by source. `cursor` is where the next edge of a source goes.
   graph.offsets_.assign(tasks + 1, 0);

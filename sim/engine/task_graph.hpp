@@ -34,7 +34,9 @@ inline constexpr std::size_t kMaxTaskClasses = 64;
 // belongs to a domain (a device). A task has a class: its stream's, or one of its own. While tasks
 // run on other streams of its domain, a task runs at the least of rate(its class, theirs) of its
 // speed. Where all rates between the classes of a domain's streams are 1, nothing interferes and
-// the graph needs no heap.
+// the graph needs no heap. A task may hold its stream: from its end to the start of the stream's
+// next task it slows others as if it still ran, as a kernel does that spins until another device is
+// there.
 //
 // Invariants. Ids are in topological order: every edge goes from a smaller id to a larger one, so
 // there are no cycles by construction. Successors of a task are sorted by id, whatever the order of
@@ -72,6 +74,7 @@ class TaskGraph {
   double foreground_rate() const { return rate(kForegroundTasks, kBackgroundTasks); }
   double background_rate() const { return rate(kBackgroundTasks, kForegroundTasks); }
   bool interferes() const { return interferes_; }
+  bool holds(TaskId t) const { return t < holds_.size() && holds_[t]; }
 
  private:
   friend class TaskGraphBuilder;
@@ -83,6 +86,7 @@ class TaskGraph {
   std::vector<std::uint32_t> stream_domain_;
   std::vector<StreamClass> stream_class_;
   std::vector<TaskClass> task_class_;
+  std::vector<bool> holds_;  // up to the last task that does
   std::size_t classes_ = 0;
   std::vector<double> rates_;  // classes_ by classes_
   bool interferes_ = false;
@@ -99,6 +103,8 @@ class TaskGraphBuilder {
   void add_edge(TaskId from, TaskId to);
   // A new class: full rate beside all others, until set_rate says otherwise.
   TaskClass add_class();
+  // Precondition: the task is on a stream.
+  void hold(TaskId t);
   // Precondition: 0 < rate <= 1. The engine rounds a rate to nine decimals.
   void set_rate(TaskClass of, TaskClass beside, double rate);
   // The same between tasks of foreground and background streams.
@@ -115,6 +121,7 @@ class TaskGraphBuilder {
 
   std::vector<StreamClass> stream_class_;
   std::vector<TaskClass> task_class_;
+  std::vector<bool> holds_;
   std::vector<std::uint64_t> stream_classes_;  // of a stream's tasks, one bit a class
   std::size_t classes_ = 3;
   std::vector<double> rates_ = std::vector<double>(kMaxTaskClasses * kMaxTaskClasses, 1.0);

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "strategies/schedules/schedule.hpp"
@@ -42,6 +44,12 @@ std::vector<Action> pattern(const PipelineShape& s, int ahead, bool split, int d
 }
 
 }  // namespace
+
+std::string interleaved_misfit(const PipelineShape& s) {
+  if (s.chunks == 1 || s.micro_batches % s.ranks == 0) return {};
+  return fmt::format("micro-batches in multiples of pipeline_parallel {}, but there are {}",
+                     s.ranks, s.micro_batches);
+}
 
 // Rank r runs 2 (p - r - 1) + (v - 1) p chunk forwards ahead, so that with v chunks a rank the
 // bubble is v times smaller: T = m (tf + tb) + (p - 1)(tf + tb) / v. Needs micro-batches in

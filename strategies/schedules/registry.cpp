@@ -5,18 +5,27 @@
 namespace rehearse {
 namespace {
 
+std::string fits(const PipelineShape&) { return {}; }
+
 constexpr std::array kSchedules{
     Schedule{"gpipe", "all forwards, then all backwards (Huang et al. 2019)", Placement::kLoop, 1,
-             false, false, gpipe},
+             false, false, Exchanges::kEach, fits, gpipe},
     Schedule{"1f1b", "one forward, one backward (PipeDream-flush, Narayanan et al. 2021)",
-             Placement::kLoop, 1, false, false, one_forward_one_backward},
+             Placement::kLoop, 1, false, false, Exchanges::kFused, fits, one_forward_one_backward},
     Schedule{"interleaved-1f1b", "1F1B over several chunks a rank (Narayanan et al. 2021)",
-             Placement::kLoop, 0, true, false, interleaved},
+             Placement::kLoop, 0, false, false, Exchanges::kPosted, interleaved_misfit,
+             interleaved},
     Schedule{"interleaved-zero-bubble",
              "interleaved 1F1B with weight gradients moved into the bubble (Qi et al. 2024)",
-             Placement::kLoop, 0, true, true, interleaved_zero_bubble},
+             Placement::kLoop, 0, true, true, Exchanges::kPosted, interleaved_misfit,
+             interleaved_zero_bubble},
+    Schedule{"zb-h1",
+             "1F1B with weight gradients moved into the bubble, in 1F1B's memory (Qi et al. 2024)",
+             Placement::kLoop, 1, true, true, Exchanges::kPosted, fits, zb_h1},
     Schedule{"zbv", "zero bubble over two chunks a rank in a V (Qi et al. 2024)", Placement::kV, 2,
-             false, true, zbv},
+             true, true, Exchanges::kPosted, fits, zbv},
+    Schedule{"dualpipe", "two copies of the model in opposite directions (DeepSeek-V3, 2024)",
+             Placement::kMirror, 2, true, false, Exchanges::kPosted, dualpipe_misfit, dualpipe},
 };
 
 }  // namespace
@@ -37,13 +46,14 @@ std::vector<std::string> schedule_names() {
 
 int stage_of(const Schedule& s, int ranks, int rank, int chunk) {
   if (s.placement == Placement::kV && chunk == 1) return 2 * ranks - 1 - rank;
+  if (s.placement == Placement::kMirror) return chunk == 0 ? rank : ranks - 1 - rank;
   return chunk * ranks + rank;
 }
 
-StagePlace place_of(const Schedule& s, int ranks, int chunks, int stage) {
+StagePlace place_of(const Schedule& s, int ranks, int chunks, int stage, int copy) {
   for (int r = 0; r < ranks; ++r)
     for (int c = 0; c < chunks; ++c)
-      if (stage_of(s, ranks, r, c) == stage) return {r, c};
+      if (s.copy_of(c) == copy && stage_of(s, ranks, r, c) == stage) return {r, c};
   return {};
 }
 

@@ -4,47 +4,44 @@
 
 namespace rehearse {
 
-// ZB-V (Qi et al. 2024, "Zero Bubble Pipeline Parallelism", section on the V schedule): two chunks
-// a rank, the second on the way back, so that the first rank also has the last stage and starts
-// backward early. Written for at least 2 p - 1 micro-batches; with fewer, the actions of the
-// missing ones fall away.
+// ZB-V (Qi et al. 2024, "Zero Bubble Pipeline Parallelism", section 6): two chunks a rank, the
+// second on the way back, so that the first rank also has the last stage and starts backward early.
+// With tf = tb = tw no rank waits between its first and its last action, and rank r starts and ends
+// r such times after the first; the memory is 1F1B's. Written for at least 2 p - 1 micro-batches;
+// with fewer, the actions of the missing ones fall away.
 std::vector<Action> zbv(const PipelineShape& s) {
-  const int p = s.ranks, r = s.rank, m = std::max(2 * p - 1, s.micro_batches);
+  const int p = s.ranks, r = s.rank, n = std::max(2 * p - 1, s.micro_batches);
   std::vector<Action> all;
-  int f0 = 0, f1 = 0, b0 = 0, b1 = 0;
-  const auto f = [&](int chunk, int& n) { all.push_back({ActionKind::kForward, chunk, n++}); };
-  const auto b = [&](int chunk, int& n, bool weights) {
-    all.push_back({weights ? ActionKind::kBackward : ActionKind::kBackwardInputs, chunk, n++});
+  int forwards[2] = {}, inputs[2] = {}, weights[2] = {};
+  const auto f = [&](int c) { all.push_back({ActionKind::kForward, c, forwards[c]++}); };
+  const auto b = [&](int c) { all.push_back({ActionKind::kBackwardInputs, c, inputs[c]++}); };
+  const auto w = [&](int c) { all.push_back({ActionKind::kBackwardWeights, c, weights[c]++}); };
+  const auto bw = [&](int c) {
+    b(c);
+    w(c);
   };
-  for (int i = 0; i < 2 * (p - r) - 1; ++i) f(0, f0);
+  for (int i = 0; i < 2 * (p - r) - 1; ++i) f(0);
   for (int i = 0; i < r; ++i) {
-    f(1, f1);
-    f(0, f0);
+    f(1);
+    f(0);
   }
   for (int i = 0; i < p - r; ++i) {
-    f(1, f1);
-    b(1, b1, true);
+    f(1);
+    bw(1);
   }
-  while (f1 < f0 || f0 < m) {
-    if (f0 < m) f(0, f0);
-    b(0, b0, true);
-    f(1, f1);
-    b(1, b1, true);
+  while (forwards[1] < forwards[0] || forwards[0] < n) {
+    if (forwards[0] < n) f(0);
+    bw(0);
+    f(1);
+    bw(1);
   }
-  int w0 = b0, w1 = b1;
-  const auto w = [&](int chunk, int& n) {
-    all.push_back({ActionKind::kBackwardWeights, chunk, n++});
-  };
   for (int i = 0; i < r; ++i) {
-    b(0, b0, false);
-    b(1, b1, false);
+    b(0);
+    b(1);
   }
-  for (int i = 0; i < p - r; ++i) {
-    b(0, b0, false);
-    w(0, w0);
-  }
-  while (w1 < b1) w(1, w1);
-  while (w0 < b0) w(0, w0);
+  for (int i = 0; i < p - r; ++i) bw(0);
+  while (weights[1] < inputs[1]) w(1);
+  while (weights[0] < inputs[0]) w(0);
   std::erase_if(all, [&](const Action& a) { return a.micro_batch >= s.micro_batches; });
   return all;
 }

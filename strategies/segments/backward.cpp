@@ -79,7 +79,7 @@ void SegmentBuilder::backward_communication(const Op& op) {
                GroupKind::kContext);
 }
 
-void SegmentBuilder::input_gradients(const Op& op) {
+void SegmentBuilder::input_gradients(const Op& op, bool alone) {
   const PassTemplate& pass = template_of(context_.runtime, graph_, op).backward;
   std::vector<Bytes> temporary = temporaries(pass, traffic_base(graph_, op));
   if (op.ring > 1) {
@@ -101,7 +101,7 @@ void SegmentBuilder::input_gradients(const Op& op) {
     else
       later.push_back(in);
   }
-  if (!absorbed) kernels(input_gradient_kernels(context_, graph_, op), op, pass.host);
+  if (!absorbed) kernels(input_gradient_kernels(context_, graph_, op, alone), op, pass.host);
   backward_communication(op);
   for (TensorId in : later) contribute(in, op, pass_through);
   if (!temporary.empty()) release(MemoryScope::kFrame, scratch);
@@ -248,11 +248,25 @@ void SegmentBuilder::parameter_gradients(const Op& op, GradientStore store, Part
   weight_gradients(op, store, true);
 }
 
+// Whether the parameters of an operator have their gradients from the second part of a backward in
+// two.
+bool SegmentBuilder::deferred(const Op& op) const {
+  if (op.parameters.empty()) return false;
+  return op.kind == OpKind::kLinear || context_.runtime.splits_backward_by_autograd;
+}
+
+// Whether the first part frees what an operator saved. Autograd keeps the graph for the second, but
+// for the loss, which nothing with parameters leads to.
+bool SegmentBuilder::freed_by_inputs(const Op& op) const {
+  if (!context_.runtime.splits_backward_by_autograd) return op.kind != OpKind::kLinear;
+  return role_.last && (op.kind == OpKind::kCrossEntropy || op.kind == OpKind::kCast);
+}
+
 void SegmentBuilder::count_saved(Part part) {
   for (std::size_t op = 0; op < graph_.ops.size(); ++op)
     for (TensorId t : backward_.saved[op])
       if (graph_.tensor(t).dtype != DType::kInt64 &&
-          (part != Part::kWeights || graph_.ops[op].kind == OpKind::kLinear))
+          (part != Part::kWeights || !freed_by_inputs(graph_.ops[op])))
         ++saved_references_[root(t)];
 }
 
@@ -266,13 +280,60 @@ bool SegmentBuilder::ends_loss(const std::vector<GradOp>& steps, std::size_t i) 
          std::all_of(steps.begin(), steps.begin() + static_cast<std::ptrdiff_t>(i), of_loss);
 }
 
+// What the first part leaves: gradients of parameters from gradients of outputs that it kept.
+void SegmentBuilder::backward_weights(GradientStore store) {
+  for (const GradOp& step : backward_order(Part::kWeights)) {
+    const auto index = static_cast<std::size_t>(step.forward);
+    const Op& op = graph_.ops[index];
+    const bool product = op.kind == OpKind::kLinear;
+    if (!deferred(op) || (product && step.kind != GradKind::kParameters)) continue;
+    const bool autograd = context_.runtime.splits_backward_by_autograd;
+    const std::int32_t copy = next_slot_++;
+    if (autograd) {
+      allocate(MemoryScope::kFrame, copy, graph_.tensor(op.outputs[0]).bytes(),
+               MemoryCategory::kTemporary);
+      kernels(template_kernels(context_, context_.runtime.kept_gradient, traffic_base(graph_, op)),
+              op, context_.runtime.kept_gradient.host);
+    }
+    const std::vector<TensorId> again = product ? gather_again(op, false) : std::vector<TensorId>{};
+    if (product) {
+      parameter_gradients(op, store, Part::kWeights);
+    } else {
+      kernels(other_gradient_kernels(context_, graph_, op), op,
+              template_of(context_.runtime, graph_, op).backward.host);
+      weight_gradients(op, store, false);
+    }
+    for (TensorId t : again) release(MemoryScope::kFrame, slot(t));
+    if (autograd) {
+      release(MemoryScope::kFrame, copy);
+      continue;
+    }
+    release(MemoryScope::kFrame, deferred_slot(step.forward));
+    release_saved(index);
+  }
+  if (!context_.runtime.splits_backward_by_autograd) return;
+  for (std::size_t i = 0; i < graph_.ops.size(); ++i) {
+    if (deferred(graph_.ops[i])) release(MemoryScope::kFrame, deferred_slot(static_cast<OpId>(i)));
+    if (!freed_by_inputs(graph_.ops[i])) release_saved(i);
+  }
+}
+
+// One operator's gradients, but for those of a product's parameters.
+void SegmentBuilder::backward_operator(const GradOp& step, GradientStore store, Part part) {
+  const Op& op = graph_.ops[static_cast<std::size_t>(step.forward)];
+  const bool later = part == Part::kInputs && deferred(op);
+  input_gradients(op, later);
+  if (!later && !op.parameters.empty() && op.kind != OpKind::kLinear)
+    weight_gradients(op, store, false);
+}
+
 void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {
   activity_ = Activity::kBackward;
   pending_host_ += context_.runtime.host_per_module;
-  if (part != Part::kAll) pending_host_ += context_.runtime.host_per_split_backward;
   count_saved(part);
-  const bool starts = part != Part::kWeights;
-  if (starts && !role_.last)
+  if (part == Part::kWeights) return backward_weights(store);
+  const bool autograd = part == Part::kInputs && context_.runtime.splits_backward_by_autograd;
+  if (!role_.last)
     gradients_[gradient_root(graph_.output)] = {MemoryScope::kNext, 1,
                                                 graph_.tensor(graph_.output).bytes(), 1};
   const std::vector<GradOp> steps = backward_order(part);
@@ -284,39 +345,36 @@ void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {
     const bool product = op.kind == OpKind::kLinear;
     const bool weights = step.kind == GradKind::kParameters && product;
     const bool last = i + 1 == steps.size() || steps[i + 1].forward != step.forward;
-    const bool later = part == Part::kInputs && product;
     const bool in_place = op.kind == OpKind::kCrossEntropy && context_.runtime.loss_in_place;
-    if (weights ? part == Part::kInputs : part == Part::kWeights) {
-      if (weights)
-        allocate(MemoryScope::kFrame, deferred_slot(step.forward),
-                 graph_.tensor(op.outputs[0]).bytes(), MemoryCategory::kActivations);
-      continue;
-    }
-    if (starts) {
+    if (!weights || part != Part::kInputs) {
       recompute_before(index);
       collect_views(op.outputs[0]);
+      if (again.empty() && (!product || weights || overlaps(part)))
+        again = gather_again(op, product && overlaps(part));
+      if (in_place) release_saved(index);
+      if (weights)
+        parameter_gradients(op, store, part);
+      else
+        backward_operator(step, store, part);
+      if (!product || weights) {
+        for (TensorId t : again) release(MemoryScope::kFrame, slot(t));
+        again.clear();
+      }
     }
-    if (again.empty() && (!product || weights || overlaps(part)))
-      again = gather_again(op, product && overlaps(part));
-    if (in_place) release_saved(index);
-    if (weights) {
-      parameter_gradients(op, store, part);
-    } else {
-      input_gradients(op);
-      if (!op.parameters.empty() && !product) weight_gradients(op, store, false);
-    }
-    if (!product || weights) {
-      for (TensorId t : again) release(MemoryScope::kFrame, slot(t));
-      again.clear();
-    }
-    if (starts && last)
+    if (last) {
       for (TensorId out : op.outputs) drop_gradient(gradient_root(out));
-    if (part == Part::kWeights) release(MemoryScope::kFrame, deferred_slot(step.forward));
-    if ((last || part == Part::kWeights) && !later && !in_place) release_saved(index);
+      if (part == Part::kInputs && deferred(op))
+        allocate(MemoryScope::kFrame, deferred_slot(step.forward),
+                 graph_.tensor(op.outputs[0]).bytes(), MemoryCategory::kActivations);
+      const bool frees = part == Part::kAll || (!autograd && freed_by_inputs(op));
+      if (frees && !in_place) release_saved(index);
+    }
     if (pieces && (weights || (!product && !op.parameters.empty()))) cut(op.parameters);
     if (pieces && ends_loss(steps, i)) cut({});
   }
-  if (starts) rename_input_gradient();
+  for (std::size_t i = 0; autograd && i < graph_.ops.size(); ++i)
+    if (freed_by_inputs(graph_.ops[i])) release_saved(i);
+  rename_input_gradient();
 }
 
 }  // namespace rehearse

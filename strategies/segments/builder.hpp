@@ -86,7 +86,11 @@ class SegmentBuilder {
   void count_saved(Part part);
   void parameter_gradients(const Op& op, GradientStore store, Part part);
   void cast_parameters(const Op& op);
-  void input_gradients(const Op& op);
+  void input_gradients(const Op& op, bool alone);
+  void backward_operator(const GradOp& step, GradientStore store, Part part);
+  void backward_weights(GradientStore store);
+  bool deferred(const Op& op) const;
+  bool freed_by_inputs(const Op& op) const;
   void contribute(TensorId input, const Op& op, bool shared);
   void weight_gradients(const Op& op, GradientStore store, bool product);
   void store_gradient(TensorId parameter, const Op& op, GradientStore store);

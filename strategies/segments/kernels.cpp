@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "strategies/segments/attention.hpp"
 
@@ -132,8 +133,11 @@ namespace {
 // The runtime's table describes a cast to a wider type (logits to fp32); the forward of a cast to a
 // narrower one is what that one's backward is, and the other way round.
 std::vector<Kernel> pass_kernels(const KernelContext& c, const OpGraph& g, const Op& op,
-                                 bool forward) {
-  const OperatorTemplate& t = template_of(c.runtime, g, op);
+                                 bool forward, std::optional<bool> of_parameters = {}) {
+  OperatorTemplate t = template_of(c.runtime, g, op);
+  if (of_parameters)
+    std::erase_if(t.backward.kernels,
+                  [&](const KernelTemplate& k) { return k.of_parameters != *of_parameters; });
   TrafficBase base = traffic_base(g, op);
   if (op.kind == OpKind::kCast && base.output < base.inputs[0]) {
     std::swap(base.output, base.inputs[0]);
@@ -182,11 +186,17 @@ std::vector<Kernel> forward_kernels(const KernelContext& c, const OpGraph& g, co
   return out;
 }
 
-std::vector<Kernel> input_gradient_kernels(const KernelContext& c, const OpGraph& g, const Op& op) {
+std::vector<Kernel> other_gradient_kernels(const KernelContext& c, const OpGraph& g, const Op& op) {
+  return pass_kernels(c, g, op, false, true);
+}
+
+std::vector<Kernel> input_gradient_kernels(const KernelContext& c, const OpGraph& g, const Op& op,
+                                           bool inputs_alone) {
   std::vector<Kernel> out;
   if (op.kind == OpKind::kAttention)
     append(out, attention_kernels(c, g, op, AttentionDirection::kBackward));
-  append(out, pass_kernels(c, g, op, false));
+  append(out,
+         pass_kernels(c, g, op, false, inputs_alone ? std::optional<bool>(false) : std::nullopt));
   if (op.kind == OpKind::kLinear) {
     const LinearShape s = linear_shape(g, op);
     GemmWork w;

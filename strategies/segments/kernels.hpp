@@ -23,8 +23,12 @@ struct KernelContext {
 // Shapes: a linear of x [tokens, in] and weight [out, in] is out[tokens, out] in forward; dgrad is
 // [tokens, in] over k = out; wgrad is [out, in] over k = tokens.
 std::vector<Kernel> forward_kernels(const KernelContext& c, const OpGraph& g, const Op& op);
-// Gradients with respect to inputs (and everything else that is computed with them).
-std::vector<Kernel> input_gradient_kernels(const KernelContext& c, const OpGraph& g, const Op& op);
+// Gradients with respect to inputs, and everything else that is computed with them unless
+// `inputs_alone`.
+std::vector<Kernel> input_gradient_kernels(const KernelContext& c, const OpGraph& g, const Op& op,
+                                           bool inputs_alone = false);
+// What `inputs_alone` leaves out.
+std::vector<Kernel> other_gradient_kernels(const KernelContext& c, const OpGraph& g, const Op& op);
 // Gradients with respect to parameters of a linear: the product, then the bias.
 std::vector<Kernel> weight_gradient_kernels(const KernelContext& c, const OpGraph& g, const Op& op,
                                             bool accumulate);

@@ -70,10 +70,11 @@ inline std::string tiny_model(int layers, int hidden = 64) {
 
 // The schedule alone: what the plan made of the scenario, with a block's forward taking `forward`
 // and its backward `backward`, and everything else on the device nothing. Where a backward is cut
-// into pieces, the first takes it all, so that gradients exist at its end.
+// into pieces, the first takes it all, so that gradients exist at its end. Where a schedule splits
+// backward, `backward` is its first part and `weights` its second.
 class Retimed {
  public:
-  Retimed(const Ideal& ideal, SimTime forward, SimTime backward) {
+  Retimed(const Ideal& ideal, SimTime forward, SimTime backward, SimTime weights = SimTime(0)) {
     Simulation s = simulate(ideal);
     plan = s.plan;
     program = std::move(s.program);
@@ -83,7 +84,12 @@ class Retimed {
     for (const SegmentId id : first_pieces()) {
       Segment& segment = program.segments[id];
       const bool is_forward = segment.name == "block forward";
-      const SimTime time = is_forward ? forward : backward;
+      const bool inputs = segment.name.starts_with("block backward inputs");
+      const SimTime time = is_forward ? forward
+                           : inputs   ? backward
+                           : segment.name.starts_with("block backward weights")
+                               ? weights
+                               : backward + weights;
       const Instr work{Kernel{MemoryWork{"ideal", Bytes(time.ps), Bytes(0), 0}, 0}, Seconds(0), 0,
                        is_forward ? Activity::kForward : Activity::kBackward};
       segment.instrs.insert(segment.instrs.begin(), work);
@@ -123,7 +129,7 @@ class Retimed {
         const bool continues = here == name && run->frame == frame;
         name = here;
         frame = run->frame;
-        if (!continues && (name == "block forward" || name == "block backward"))
+        if (!continues && (name == "block forward" || name.starts_with("block backward")))
           out.insert(run->segment);
       }
     }

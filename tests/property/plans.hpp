@@ -50,8 +50,8 @@ struct PlanText {
 };
 
 inline const std::vector<std::string>& all_schedules() {
-  static const std::vector<std::string> names{"gpipe", "1f1b", "interleaved-1f1b",
-                                              "interleaved-zero-bubble", "zbv"};
+  static const std::vector<std::string> names{
+      "gpipe", "1f1b", "interleaved-1f1b", "interleaved-zero-bubble", "zb-h1", "zbv", "dualpipe"};
   return names;
 }
 inline const std::vector<std::string>& all_precisions() {

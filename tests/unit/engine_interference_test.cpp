@@ -200,3 +200,18 @@ TEST_CASE("the next task of a stream goes at its own class's rate") {
   CHECK(timeline.end[first] == SimTime(100));
   CHECK(timeline.end[next] == SimTime(300));
 }
+
+TEST_CASE("a held stream slows the other class until its next task starts") {
+  // F = 1000 from 0, rate f = 0.5 while the communication stream is held, from 0 to 400:
+  // 0.5 * 400 = 200 done by then, 800 left: ends at 1200.
+  Device device(0.5, 1.0);
+  const TaskId compute = device.builder.add_task(device.compute, SimTime(1000));
+  const TaskId arrival = device.builder.add_task(device.communication, SimTime(0));
+  device.builder.hold(arrival);
+  const TaskId peer = device.builder.add_task(kNoStream, SimTime(400));
+  const TaskId done = device.builder.add_task(device.communication, SimTime(0));
+  device.builder.add_edge(peer, done);
+  const Timeline timeline = device.run();
+  CHECK(timeline.end[done] == SimTime(400));
+  CHECK(timeline.end[compute] == SimTime(1200));
+}

@@ -1,7 +1,6 @@
 // From a program to tasks: who waits for whom.
 
 #include <catch2/catch.hpp>
-
 #include <numeric>
 
 #include "sim/engine/replay.hpp"
@@ -119,6 +118,53 @@ TEST_CASE("messages are told apart by their tags") {
       {{Send{1, 1, message, StreamKind::kSendNext}, Send{1, 2, message, StreamKind::kSendNext}},
        {Receive{0, 2, message}, Receive{0, 1, message}, kernel(2)}});
   CHECK(microseconds(p) == Approx(1 + 1 + 1 + 2).epsilon(1e-6));
+}
+
+// 450 KB at 450 GB/s: 1 us on the stream, and 1 us of latency.
+Step exchange(std::vector<Exchange::Half> halves) {
+  Step s;
+  s.work = Exchange{std::move(halves)};
+  return s;
+}
+
+TEST_CASE("an exchange waits for those before it on its stream") {
+  const Bytes b(450'000);
+  Program p = ranks({{kernel(5), Record{0, StreamKind::kCompute}, Wait{0, StreamKind::kMessages}},
+                     {Record{0, StreamKind::kCompute}}});
+  p.message_slots = 8;
+  p.message_slot = b;
+  // Rank 1 receives what rank 0 sends at 5, and only then sends what rank 0 waits for.
+  p.ranks[0].steps.push_back(exchange({{true, 1, 1, b}}));
+  p.ranks[0].steps.push_back(exchange({{false, 1, 2, b}}));
+  p.ranks[1].steps.push_back(exchange({{false, 0, 1, b}}));
+  p.ranks[1].steps.push_back(exchange({{true, 0, 2, b}}));
+  CHECK(microseconds(p) == Approx(5 + 2 + 2).epsilon(1e-6));
+}
+
+TEST_CASE("a sender is ahead of its receiver by the receiver's slots and no more") {
+  const Bytes b(450'000);
+  for (const int slots : {0, 1, 3}) {
+    // Rank 0 sends twice and is then busy for 20; rank 1 receives after 10.
+    Program p =
+        ranks({{}, {kernel(10), Record{0, StreamKind::kCompute}, Wait{0, StreamKind::kMessages}}});
+    p.message_slots = slots;
+    p.message_slot = b;
+    Step record, wait, busy;
+    record.work = Record{0, StreamKind::kMessages};
+    wait.work = Wait{0, StreamKind::kCompute};
+    busy.work = kernel(20);
+    p.ranks[0].events = 1;
+    for (const Step& s :
+         {exchange({{true, 1, 1, b}}), exchange({{true, 1, 2, b}}), record, wait, busy})
+      p.ranks[0].steps.push_back(s);
+    p.ranks[1].steps.push_back(exchange({{false, 0, 1, b}}));
+    p.ranks[1].steps.push_back(exchange({{false, 0, 2, b}}));
+    CAPTURE(slots);
+    // No slot: both go with their receives, the second when the first is received. One: the first
+    // goes at once, the second when it has been received. Three: both at once.
+    const double sent = slots == 0 ? 10 + 2 + 1 : slots == 1 ? 10 + 1 + 1 : 2;
+    CHECK(microseconds(p) == Approx(sent + 20).epsilon(1e-6));
+  }
 }
 
 TEST_CASE("ranks of a group meet in a collective") {

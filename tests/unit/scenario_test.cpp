@@ -284,8 +284,8 @@ TEST_CASE_METHOD(Fixture, "degrees are counts", "[scenario]") {
 }
 
 TEST_CASE_METHOD(Fixture, "what cannot be simulated is refused by name", "[scenario]") {
-  for (const char* plan : {"expert_parallel: 2", "expert_dispatch: all_to_all",
-                           "offload: [optimizer]", "schedule: zb-h1", "schedule: dualpipe"}) {
+  for (const char* plan :
+       {"expert_parallel: 2", "expert_dispatch: all_to_all", "offload: [optimizer]"}) {
     INFO(plan);
     CHECK_THAT(plan_complaint(plan), Catch::Contains("this version does not simulate"));
   }
@@ -296,8 +296,6 @@ TEST_CASE_METHOD(Fixture, "what cannot be simulated is refused by name", "[scena
   }
   CHECK_THAT(complaint(head() + "task: decode\n"), Catch::Contains("simulates training only"));
   CHECK_THAT(complaint(head() + "serving: {}\n"), Catch::Contains("does not simulate serving"));
-  CHECK_THAT(plan_complaint("schedule: zb-h1"),
-             Catch::Contains("one of gpipe, 1f1b, interleaved-1f1b, interleaved-zero-bubble, zbv"));
 }
 
 TEST_CASE_METHOD(Fixture, "an unknown schedule has the nearest as a hint", "[scenario]") {

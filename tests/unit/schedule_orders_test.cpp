@@ -5,109 +5,11 @@
 #include <catch2/catch.hpp>
 #include <map>
 #include <set>
-#include <tuple>
 
-#include "strategies/schedules/schedule.hpp"
+#include "tests/unit/schedule_play.hpp"
 
 namespace rehearse {
 namespace {
-
-struct Shape {
-  int ranks, micro_batches, chunks;
-};
-
-// Shapes that a schedule can have, up to eight ranks.
-std::vector<Shape> shapes(const Schedule& s) {
-  std::vector<Shape> out;
-  for (int p : {1, 2, 3, 4, 8})
-    for (int m : {1, 2, 3, 4, 7, 8, 16, 24})
-      for (int v : {1, 2, 3}) {
-        if (s.chunks_per_rank > 0 && v != s.chunks_per_rank) continue;
-        if (s.whole_rounds && v > 1 && m % p != 0) continue;
-        out.push_back({p, m, v});
-      }
-  return out;
-}
-
-std::vector<Action> actions_of(const Schedule& s, const Shape& shape, int rank) {
-  return s.actions({shape.ranks, rank, shape.micro_batches, shape.chunks});
-}
-
-bool is_forward(const Action& a) { return a.kind == ActionKind::kForward; }
-
-struct Times {
-  int forward = 1, inputs = 1, weights = 1;
-  int of(ActionKind k) const {
-    switch (k) {
-      case ActionKind::kForward:
-        return forward;
-      case ActionKind::kBackward:
-        return inputs + weights;
-      case ActionKind::kBackwardInputs:
-        return inputs;
-      case ActionKind::kBackwardWeights:
-        return weights;
-    }
-    return 0;
-  }
-};
-
-// Runs every rank's actions in their order, each as soon as what it needs is there; messages take
-// no time. The end of the last action, or -1 when ranks wait for each other for ever.
-class Play {
- public:
-  Play(const Schedule& s, const Shape& shape, const Times& times) : s_(s), shape_(shape) {
-    std::vector<std::vector<Action>> lists;
-    for (int r = 0; r < shape.ranks; ++r) lists.push_back(actions_of(s, shape, r));
-    std::vector<std::size_t> next(lists.size(), 0);
-    std::vector<int> free(lists.size(), 0);
-    for (bool moved = true; moved;) {
-      moved = false;
-      for (std::size_t r = 0; r < lists.size(); ++r)
-        while (next[r] < lists[r].size()) {
-          const Action& a = lists[r][next[r]];
-          const int ready = ready_at(static_cast<int>(r), a);
-          if (ready < 0) break;
-          free[r] = std::max(free[r], ready) + times.of(a.kind);
-          finish(static_cast<int>(r), a, free[r]);
-          ++next[r];
-          moved = true;
-        }
-    }
-    for (std::size_t r = 0; r < lists.size(); ++r) {
-      if (next[r] < lists[r].size()) end_ = -1;
-      if (end_ >= 0) end_ = std::max(end_, free[r]);
-    }
-  }
-  int end() const { return end_; }
-
- private:
-  using Key = std::tuple<bool, int, int>;  // forward, stage, micro-batch
-
-  int stage(int rank, const Action& a) const { return stage_of(s_, shape_.ranks, rank, a.chunk); }
-  int done(bool forward, int stage, int micro_batch) const {
-    const auto it = done_.find({forward, stage, micro_batch});
-    return it == done_.end() ? -1 : it->second;
-  }
-  int ready_at(int rank, const Action& a) const {
-    const int at = stage(rank, a), last = shape_.ranks * shape_.chunks - 1;
-    if (is_forward(a)) return at == 0 ? 0 : done(true, at - 1, a.micro_batch);
-    if (a.kind == ActionKind::kBackwardWeights) return done(false, at, a.micro_batch);
-    const int own = done(true, at, a.micro_batch);
-    if (own < 0 || at == last) return own;
-    const int next = done(false, at + 1, a.micro_batch);
-    return next < 0 ? -1 : std::max(own, next);
-  }
-  void finish(int rank, const Action& a, int time) {
-    if (a.kind == ActionKind::kBackwardWeights) return;
-    done_[{is_forward(a), stage(rank, a), a.micro_batch}] = time;
-  }
-
-  const Schedule& s_;
-  Shape shape_;
-  std::map<Key, int> done_;
-  int end_ = 0;
-};
 
 TEST_CASE("every schedule runs every forward and backward once") {
   for (const Schedule& s : schedules())
@@ -125,7 +27,7 @@ TEST_CASE("every schedule runs every forward and backward once") {
           else
             backwards[{a.chunk, a.micro_batch}].push_back(a.kind);
         }
-        const auto all = static_cast<std::size_t>(shape.chunks * shape.micro_batches);
+        const auto all = static_cast<std::size_t>(shape.chunks * shape.micro_batches / s.copies());
         REQUIRE(forwards.size() == all);
         REQUIRE(backwards.size() == all);
         for (const auto& [which, kinds] : backwards) {
@@ -213,12 +115,42 @@ TEST_CASE("weight gradients in the bubble make interleaving shorter") {
   }
 }
 
-// PyTorch's ZB-V splits backward in its last phase alone, so that its bubble is that of p - 1
-// chunks, as of interleaving with two chunks and half of 1F1B's, while the memory is 1F1B's.
-TEST_CASE("ZB-V has the bubble of p - 1 chunks") {
-  for (int p : {2, 4, 8})
-    for (int m : {2 * p, 3 * p})
-      CHECK(Play(*find_schedule("zbv"), {p, m, 2}, {1, 1, 1}).end() == 3 * (2 * m + p - 1));
+// Live: forwards whose gradients of weights are not done. Qi et al. 2024: ZB-H1 keeps what 1F1B's
+// first rank does, ZB-V twice as many chunks of half the size; DeepSeek-V3: p + 1.
+TEST_CASE("zero-bubble schedules keep no more micro-batches than their papers say") {
+  for (const auto& [name, most] :
+       std::map<std::string, int (*)(int)>{{"zb-h1", [](int p) { return p; }},
+                                           {"zbv", [](int p) { return 2 * p; }},
+                                           {"dualpipe", [](int p) { return p + 1; }}}) {
+    const Schedule& s = *find_schedule(name);
+    for (int p : {2, 4, 8, 16})
+      for (int r = 0; r < p; ++r) {
+        int live = 0, peak = 0;
+        for (const Action& a : actions_of(s, {p, 3 * p, std::max(1, s.chunks_per_rank)}, r)) {
+          if (is_forward(a)) ++live;
+          if (a.kind == ActionKind::kBackward || a.kind == ActionKind::kBackwardWeights) --live;
+          peak = std::max(peak, live);
+        }
+        CAPTURE(name, p, r);
+        CHECK(live == 0);
+        CHECK(peak <= most(p));
+        if (r == 0) CHECK(peak == most(p));
+      }
+  }
+}
+
+TEST_CASE("DualPipe's two copies lie in opposite directions and share the micro-batches") {
+  const Schedule& s = *find_schedule("dualpipe");
+  CHECK(stage_of(s, 4, 1, 0) == 1);
+  CHECK(stage_of(s, 4, 1, 1) == 2);
+  for (const Action& a : dualpipe({4, 1, 8, 2})) CHECK(a.micro_batch / 4 == a.chunk);
+}
+
+TEST_CASE("DualPipe needs an even number of ranks and of micro-batches, two a rank") {
+  CHECK(dualpipe_misfit({4, 0, 8, 2}).empty());
+  CHECK(!dualpipe_misfit({3, 0, 8, 2}).empty());
+  CHECK(!dualpipe_misfit({4, 0, 9, 2}).empty());
+  CHECK(!dualpipe_misfit({4, 0, 6, 2}).empty());
 }
 
 TEST_CASE("the V gives the first rank the first and the last stage") {
@@ -233,16 +165,16 @@ TEST_CASE("stages and places are each other's inverse") {
   for (const Schedule& s : schedules()) {
     const int chunks = s.chunks_per_rank > 0 ? s.chunks_per_rank : 3;
     std::set<int> seen;
-    for (int r = 0; r < 5; ++r)
+    for (int r = 0; r < 6; ++r)
       for (int c = 0; c < chunks; ++c) {
-        const int stage = stage_of(s, 5, r, c);
-        const StagePlace at = place_of(s, 5, chunks, stage);
+        const int stage = stage_of(s, 6, r, c);
+        const StagePlace at = place_of(s, 6, chunks, stage, s.copy_of(c));
         CHECK(at.rank == r);
         CHECK(at.chunk == c);
         seen.insert(stage);
       }
-    CHECK(seen.size() == static_cast<std::size_t>(5 * chunks));
-    CHECK(*seen.rbegin() == 5 * chunks - 1);
+    CHECK(seen.size() == static_cast<std::size_t>(6 * chunks / s.copies()));
+    CHECK(*seen.rbegin() == 6 * chunks / s.copies() - 1);
   }
 }
 

@@ -83,6 +83,13 @@ struct StepText {
   std::string operator()(const Receive& r) const {
     return fmt::format("receive {} bytes from {} tag {}", r.bytes.value, r.peer, r.tag);
   }
+  std::string operator()(const Exchange& x) const {
+    std::vector<std::string> halves;
+    for (const Exchange::Half& h : x.halves)
+      halves.push_back(fmt::format("{} {} bytes {} {} tag {}", h.sends ? "send" : "receive",
+                                   h.bytes.value, h.sends ? "to" : "from", h.peer, h.tag));
+    return fmt::format("exchange: {}", fmt::join(halves, ", "));
+  }
   std::string operator()(const Record& r) const {
     return fmt::format("record event {} on {}", r.event, to_string(r.stream));
   }

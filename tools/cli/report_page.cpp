@@ -44,6 +44,9 @@ Sent sent_by(const Simulation& s, const RankProgram& rank) {
     if (const auto* run = std::get_if<RunCollective>(&step.work)) add(run->work, 1);
     if (const auto* send = std::get_if<Send>(&step.work))
       out.message[send->peer] += static_cast<double>(send->bytes.value);
+    if (const auto* exchange = std::get_if<Exchange>(&step.work))
+      for (const Exchange::Half& h : exchange->halves)
+        if (h.sends) out.message[h.peer] += static_cast<double>(h.bytes.value);
   }
   for (const auto& [segment, count] : calls)
     for (const Instr& i : s.program.segments[segment].instrs) {
@@ -71,6 +74,11 @@ std::vector<int> members(const RankMap& map, const RankMap::Place& place, GroupK
     case GroupKind::kEmbedding: {
       const std::vector<int> stages = map.group(place, "pp");
       return {stages.front(), stages.back()};
+    }
+    case GroupKind::kCopies: {
+      const std::vector<int> stages = map.group(place, "pp");
+      const auto at = static_cast<std::size_t>(place.pipeline);
+      return {stages[at], stages[stages.size() - 1 - at]};
     }
     default:
       return {};
