@@ -53,10 +53,10 @@ CLASSES = {
     "vectorized": ("bytes", [("add", "forward", 0, total, 3), ("mul", "forward", 0, total, 3), ("cast_to_bf16", "forward", 0, total, "cast"), ("scale_into", "forward", 0, total, 2)]),
     "copy": ("bytes", [("copy", "forward", 0, total, 2)]),
     "fill": ("bytes", [("fill", "forward", 0, total, 1)]),
-    "cast": ("bytes", [("cast_to_fp32", "forward", 0, total, "cast")]),
-    "mixed_add": ("bytes", [("mixed_add", "forward", 0, total, "mixed")]),
-    "gelu": ("bytes", [("gelu", "forward", 0, total, 2)]),
-    "gelu_backward": ("bytes", [("gelu", "backward", 0, total, 3)]),
+    "cast": ("elements", [("cast_to_fp32", "forward", 0, total, "cast")]),
+    "mixed_add": ("elements", [("mixed_add", "forward", 0, total, "mixed")]),
+    "gelu": ("both", [("gelu", "forward", 0, total, 2)]),
+    "gelu_backward": ("both", [("gelu", "backward", 0, total, 3)]),
     "strided": ("elements", [("qkv_split_rotary", "forward", i, lambda r, f=f, s=s: f(r) * s, 2) for i, f, s in ((1, query, 0.5), (3, query, 1), (6, key, 0.5), (8, key, 1))]
                 + [("qkv_split_rotary", "backward", i, lambda r, f=f, s=s: f(r) * s, 2) for i, f, s in ((9, query, 1), (11, query, 0.5), (12, query, 0.5), (14, query, 0.5), (16, query, 1), (19, query, 1))]
                 + [("transpose", "forward", 0, total, 2)]),
@@ -65,12 +65,12 @@ CLASSES = {
     "strided_chunk": ("elements", [("gated_silu", "forward", 0, total, 2), ("gated_silu", "forward", 1, total, 2), ("gated_silu", "backward", 1, total, 2), ("gated_silu", "backward", 2, total, 2)]),
     "cat_strided": ("elements", [("qkv_split_rotary", "forward", 2, query, 2), ("qkv_split_rotary", "forward", 7, key, 2)]),
     "cat": ("bytes", [("gated_silu", "backward", 3, lambda r: 2 * total(r), 2), ("qkv_split", "backward", 0, total, 2)]),
-    "norm": ("rows", [("rms_norm", "forward", 0, hidden, 2)]),
-    "layer_norm": ("rows", [("layer_norm", "forward", 0, hidden, 2)]),
-    "norm_backward": ("rows", [("rms_norm", "backward", 0, hidden, 3)]),
-    "layer_norm_backward": ("rows", [("layer_norm", "backward", 0, hidden, 3)]),
+    "norm": ("rows", [("rms_norm", "forward", 0, hidden, 2), ("rms_norm_in_context", "forward", 0, hidden, 2)]),
+    "layer_norm": ("rows", [("layer_norm", "forward", 0, hidden, 2), ("layer_norm_in_context", "forward", 0, hidden, 2)]),
+    "norm_backward": ("rows", [("rms_norm", "backward", 0, hidden, 3), ("rms_norm_in_context", "backward", 0, hidden, 3)]),
+    "layer_norm_backward": ("rows", [("layer_norm", "backward", 0, hidden, 3), ("layer_norm_in_context", "backward", 0, hidden, 3)]),
     "norm_weight_backward": ("columns", [("rms_norm", "backward", 1, hidden, 2), ("layer_norm", "backward", 1, hidden, 2)]),
-    "reduction": ("rows", [("bias_gradient", "backward", 1, lambda r: number(r, "tokens") * number(r, "width"), 1)]),
+    "reduction": ("rows", [("bias_gradient", "backward", 1, lambda r: number(r, "tokens") * number(r, "width"), 1), ("bias_gradient_in_context", "backward", 0, lambda r: number(r, "tokens") * number(r, "width"), 1)]),
     "softmax": ("rows", [("cross_entropy", "forward", "cunn_SoftMaxForward", vocabulary, 8)]),
     "softmax_backward": ("rows", [("cross_entropy", "backward", "cunn_SoftMaxBackward", vocabulary, 12)]),
     "nll": ("fixed", [("cross_entropy", "forward", "nll_loss_forward", vocabulary, 0), ("cross_entropy", "backward", "nll_loss_backward", vocabulary, 0)]),
@@ -92,6 +92,32 @@ def element_bytes(row, spec):
     if row["op"] == "cross_entropy":
         return spec
     return spec * width
+
+
+# What training leaves in L2 for these kernels, only training tells: in_context.csv.
+IN_CONTEXT = [("vectorized_layer_norm", "{norm}", "forward"), ("layer_norm_grad_input", "{norm}", "backward"),
+              ("reduce_kernel<128", "bias_gradient", "backward")]
+
+
+def load_in_context(folder):
+    if not os.path.exists(os.path.join(folder, "in_context.csv")):
+        return []
+    here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pytorch", "in_context.py")
+    blocks = eval(re.search(r"BLOCKS = (\[.*?\n\])", open(here).read(), re.S).group(1))
+    sizes = {b[0]: (b[1], b[2], b[6] * b[7]) for b in blocks}
+    out = []
+    for row in csv.DictReader(open(os.path.join(folder, "in_context.csv"))):
+        for pattern, op, direction in IN_CONTEXT:
+            if row["case"] not in sizes or pattern not in row["kernel"] or float(row["burst_us"]) <= 0:
+                continue
+            family, width, tokens = sizes[row["case"]]
+            if op == "bias_gradient":
+                width = 128 * int(row["grid"].split("x")[0])
+            name = op.format(norm="layer_norm" if family == "gpt" else "rms_norm") + "_in_context"
+            out.append({"op": name, "dtype": "bf16", "direction": direction, "index": "0", "kernels": "1", "cache": "context",
+                        "parameters": f"tokens={tokens} hidden={width} width={width}", "elements": str(tokens * width),
+                        "kernel": row["kernel"], "median_us": row["burst_us"]})  # fmt: skip
+    return out
 
 
 def load(folder):
@@ -140,9 +166,15 @@ def fit(kind, data, sm_count):
         value = float(numpy.median(t))
         return {"fixed": value}, numpy.abs(value / t - 1)
     x = n if kind == "elements" else moved
-    if kind == "columns":  # one block of 32 columns a multiprocessor: few columns leave some idle
-        blocks = numpy.array([number(d[3], "hidden") / 32 for d in data])
-        x = n * numpy.maximum(1, sm_count / blocks)
+    if kind == "columns":  # a block works through all rows of 32 columns, as many at once as multiprocessors
+        rounds = numpy.ceil(numpy.array([number(d[3], "hidden") / 32 for d in data]) / sm_count)
+        rows = numpy.array([number(d[3], "tokens") for d in data]) * rounds
+        wide = numpy.array([d[3]["dtype"] == "fp32" and number(d[3], "hidden") >= 3072 for d in data]) & (rows >= 8192)
+        narrow = numpy.array([number(d[3], "hidden") <= 2048 for d in data]) & (rows >= 4096)
+        bandwidth = float(numpy.median((moved / t)[wide]))
+        each = float(numpy.median((t / rows)[narrow]))
+        bound = numpy.maximum(moved / bandwidth, rows * each)
+        return {"fixed": 0.0, "per_row": each, "bandwidth": bandwidth}, numpy.abs(bound / t - 1)
     if kind == "rows":
         rows = numpy.array([number(d[3], "tokens") for d in data])
         a = numpy.stack([1 / t, rows / t, moved / t], 1)
@@ -170,7 +202,7 @@ def fit(kind, data, sm_count):
             solution = numpy.array([0.0, float(numpy.median(t[keep] / x[keep]))])
         errors = numpy.abs((solution[0] + solution[1] * x) / t - 1)
         keep = errors <= numpy.quantile(errors, 0.9)
-    rate = "elements_per_second" if kind in ("elements", "columns") else "bandwidth"
+    rate = "elements_per_second" if kind == "elements" else "bandwidth"
     return {"fixed": float(solution[0]), rate: 1 / float(solution[1])}, errors
 
 
@@ -195,7 +227,7 @@ def main():
     if len(sys.argv) != 3:
         raise SystemExit(__doc__)
     folder, path = sys.argv[1:]
-    rows = load(folder)
+    rows = load(folder) + load_in_context(folder)
     text = open(path).read()
     bandwidth = float(re.search(r"memory_bandwidth: ([0-9.]+) GB/s", text).group(1)) * 1e9
     sm_count = int(re.search(r"sm_count: ([0-9]+)", text).group(1))

@@ -33,14 +33,16 @@ KernelEstimate estimate(const Gpu& gpu, const MemoryWork& work) {
   const double efficiency = rates == nullptr ? 1 : rates->bandwidth_efficiency;
   e.memory = (work.read + work.written) / BytesPerSecond(gpu.memory_bandwidth.value * efficiency);
   if (rates != nullptr) {
-    e.fixed = rates->fixed + rates->per_row * static_cast<double>(work.rows);
+    const auto rows = static_cast<double>(work.rows);
+    e.fixed = rates->fixed;
     if (rates->elements_per_second > 0) {
       e.compute = Seconds(static_cast<double>(work.elements) / rates->elements_per_second);
     }
-    if (work.blocks > 0 && work.blocks < gpu.sm_count) {  // the other SMs idle
-      const double idle = static_cast<double>(gpu.sm_count) / static_cast<double>(work.blocks);
-      e.compute = e.compute * idle;
-      e.memory = e.memory * idle;
+    if (work.blocks > 0) {  // each goes through all rows, one after the other
+      const std::int64_t rounds = (work.blocks + gpu.sm_count - 1) / gpu.sm_count;
+      e.compute = max(e.compute, rates->per_row * (rows * static_cast<double>(rounds)));
+    } else {
+      e.fixed = e.fixed + rates->per_row * rows;
     }
   }
   return e;

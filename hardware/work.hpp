@@ -47,7 +47,7 @@ struct MemoryWork {
   Bytes written{0};
   std::int64_t elements = 0;  // outputs, for kernels bound by instruction issue
   std::int64_t rows = 0;      // rows that it works through, where a row has a cost of its own
-  std::int64_t blocks = 0;    // thread blocks, where there may be fewer than SMs; 0: plenty
+  std::int64_t blocks = 0;    // thread blocks, where each works through all rows; 0: plenty
 };
 
 // Query-key pairs of one head. A causal mask ends at the last query and the last key, and counts

@@ -175,3 +175,14 @@ TEST_CASE("above its threshold the power limit stretches work in proportion") {
   CHECK(throttle.at(FlopsPerSecond(2e14)) == Approx(1));
   CHECK(throttle.at(FlopsPerSecond(5e14)) == Approx(1.1));
 }
+
+TEST_CASE("blocks that work through all rows take a round for every multiprocessor's worth") {
+  Gpu gpu = simple_gpu();  // 10 multiprocessors
+  gpu.kernels["columns"] = {0.5, 0, Seconds(1e-9), Seconds(0), ""};
+  MemoryWork work{"columns", Bytes(1000), Bytes(0), 1000, 10'000, 4};
+  CHECK(kernel_time(gpu, work, Clocks::kBurst).value == Approx(10e-6));
+  work.blocks = 11;
+  CHECK(kernel_time(gpu, work, Clocks::kBurst).value == Approx(20e-6));
+  work.read = Bytes(20'000'000);  // 20 MB at 0.5 of 1 TB/s
+  CHECK(kernel_time(gpu, work, Clocks::kBurst).value == Approx(40e-6));
+}
