@@ -7,6 +7,8 @@
 #include "hardware/collectives/algorithm.hpp"
 #include "hardware/collectives/tuning.hpp"
 #include "hardware/deviations.hpp"
+#include "hardware/topology.hpp"
+#include "hardware/topology_reader.hpp"
 #include "sim/base/suggest.hpp"
 #include "sim/config/catalog.hpp"
 #include "sim/config/reader.hpp"
@@ -42,6 +44,7 @@ void read_intra_node(Reader& cluster_reader, Cluster& cluster) {
   Reader reader = cluster_reader.child("intra_node");
   cluster.intra_node.type = kIntraTypes[reader.choice("type", kIntraTypes, 0)];
   read_bandwidth_and_latency(reader, cluster.intra_node);
+  read_node_links(reader, cluster);
   reader.finish();
 }
 
@@ -86,6 +89,7 @@ void read_inter_node(Reader& cluster_reader, Cluster& cluster) {
                  "carries, at least 1");
   }
   read_torus(reader, cluster);
+  read_fabric(reader, cluster);
   reader.finish();
 }
 
@@ -205,6 +209,8 @@ CommGroup comm_group(const Cluster& cluster, std::span<const int> members) {
   }
   group.ranks = static_cast<int>(members.size());
   group.nodes = std::max(1, static_cast<int>(ranks_on_node.size()));
+  group.links.intra_node *= topology_share(cluster, members).intra_node;
+  group.below_one_leaf = below_one_leaf(cluster, members);
   for (const auto& [node, ranks] : ranks_on_node) {
     group.ranks_per_node = std::max(group.ranks_per_node, ranks);
   }

@@ -30,6 +30,18 @@ struct Link {
   Seconds latency{0};           // a message's first byte, one hop
 };
 
+// Inside a node, where GPUs are not all alike to each other.
+struct MeshLink {
+  int a = 0, b = 0;  // GPUs of a node
+  int links = 1;     // NVLinks between them
+};
+struct NodeLinks {
+  std::vector<MeshLink> mesh;          // of type nvlink; empty: every pair has the stated bandwidth
+  int gpus_per_switch = 0;             // of type pcie; 0: all under one switch
+  int gpus_per_socket = 0;             // 0: one socket
+  BytesPerSecond socket_bandwidth{0};  // between sockets, one direction; 0: not the bottleneck
+};
+
 struct TuningTable;  // what was measured of a collective library (hardware/collectives/tuning.hpp)
 
 // How NCCL (or whatever library) does on these links, measured: see hardware/collectives. With
@@ -77,11 +89,16 @@ struct Cluster {
   int gpus_per_node = 1;
   int nodes = 1;
   Link intra_node;
+  NodeLinks node_links;
   Link inter_node;
   int nics_per_node = 0;
-  std::string topology;         // of inter_node: rail-optimized | fat-tree | torus
-  std::vector<int> torus;       // nodes along each dimension; only for a torus
-  double oversubscription = 1;  // of inter_node: NIC bandwidth over what the fabric carries
+  std::string topology;              // of inter_node: rail-optimized | fat-tree | torus
+  std::vector<int> torus;            // nodes along each dimension; only for a torus
+  double oversubscription = 1;       // of inter_node: NIC bandwidth over what the fabric carries
+  int nodes_per_leaf = 0;            // nodes below one leaf switch; 0: not stated
+  Seconds switch_latency{0};         // of every switch beyond the nearest
+  bool gpu_direct = true;            // NICs read and write GPU memory; else they do the host's
+  BytesPerSecond host_bandwidth{0};  // of a NIC's PCIe path to the host's memory, one direction
   CollectiveTuning collectives;
   Bytes communicator_memory{0};   // device memory that the library holds for each communicator
   double price_per_gpu_hour = 0;  // in the user's currency; 0 when not given
@@ -118,7 +135,8 @@ struct CommGroup {
   // Groups of the same kind that one node takes part in at the same time, this one included: they
   // share the node's NICs evenly.
   int concurrent_per_node = 1;
-  LinkShare links{};  // of its slowest member
+  LinkShare links{};            // of its slowest member, and what the topology leaves
+  bool below_one_leaf = false;  // oversubscription does not touch it
   bool operator==(const CommGroup&) const = default;
 };
 // The group of `members` (global ranks; rank r is on node r / gpus_per_node). All GPUs of a node

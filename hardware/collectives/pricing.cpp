@@ -22,6 +22,7 @@
 
 #include "hardware/collectives/algorithm.hpp"
 #include "hardware/collectives/tuning.hpp"
+#include "hardware/topology.hpp"
 
 namespace rehearse {
 namespace {
@@ -51,11 +52,16 @@ Problem problem_of(const Cluster& cluster, CollectiveOp op, Bytes bytes, const C
   p.nvls_bandwidth = inside;
   if (p.one_node()) return p;
   const double nics = cluster.nics_per_node;
-  const BytesPerSecond nic =
-      cluster.inter_node.bandwidth * (group.links.inter_node / cluster.oversubscription);
+  const double over = group.below_one_leaf ? 1 : cluster.oversubscription;
+  const BytesPerSecond line = cluster.gpu_direct
+                                  ? cluster.inter_node.bandwidth
+                                  : min(cluster.inter_node.bandwidth, staged_bandwidth(cluster));
+  const BytesPerSecond nic = line * (group.links.inter_node / over);
   const BytesPerSecond own = nic * std::max(1.0, nics / cluster.gpus_per_node);
   const BytesPerSecond share = nic * (nics / group.concurrent_per_node);
-  p.inter = {cluster.inter_node.latency, std::min(own, share / p.r())};
+  const Seconds beyond_leaf =
+      group.below_one_leaf || cluster.nodes_per_leaf == 0 ? Seconds(0) : 2 * cluster.switch_latency;
+  p.inter = {cluster.inter_node.latency + beyond_leaf, std::min(own, share / p.r())};
   p.inter_alone = std::min(own, share);
   p.hops = cluster.topology == "torus" ? torus_hops(cluster.torus) : 1;
   return p;
@@ -220,11 +226,14 @@ CollectivePrice price_collective(const Cluster& cluster, CollectiveOp op, Bytes 
 Seconds point_to_point_time(const Cluster& cluster, int from_rank, int to_rank, Bytes bytes,
                             const LinkShare& links) {
   if (from_rank == to_rank) return Seconds(0);
+  const int ends[] = {from_rank, to_rank};
   CommGroup pair;
   pair.ranks = 2;
   pair.nodes = from_rank / cluster.gpus_per_node == to_rank / cluster.gpus_per_node ? 1 : 2;
   pair.ranks_per_node = 2 / pair.nodes;
   pair.links = links;
+  pair.links.intra_node *= topology_share(cluster, ends).intra_node;
+  pair.below_one_leaf = below_one_leaf(cluster, ends);
   if (bytes.value > 0) return price_collective(cluster, CollectiveOp::kSendRecv, bytes, pair).time;
   // Nothing to carry, but a message all the same.
   return price_collective(cluster, CollectiveOp::kSendRecv, Bytes(1), pair).latency_part;

@@ -51,11 +51,13 @@ constexpr BytesPerSecond operator/(Bytes b, Seconds s) {
 // Dimensionless ratios.
 constexpr double ratio(Seconds a, Seconds b) { return a.value / b.value; }
 constexpr double ratio(Flops a, Flops b) { return a.value / b.value; }
+constexpr double ratio(BytesPerSecond a, BytesPerSecond b) { return a.value / b.value; }
 // Arithmetic intensity in FLOP per byte.
 constexpr double intensity(Flops f, Bytes b) { return f.value / static_cast<double>(b.value); }
 
 constexpr Seconds max(Seconds a, Seconds b) { return a < b ? b : a; }
 constexpr Seconds min(Seconds a, Seconds b) { return b < a ? b : a; }
+constexpr BytesPerSecond min(BytesPerSecond a, BytesPerSecond b) { return b < a ? b : a; }
 constexpr Bytes max(Bytes a, Bytes b) { return a < b ? b : a; }
 
 }  // namespace rehearse
