@@ -39,6 +39,7 @@ struct RunReport {
   int gpus = 0;
   std::int64_t tokens_per_step = 0;
   Seconds step_time{0};
+  Seconds step_low{0}, step_high{0};  // nine of ten measured steps should lie between
   double tokens_per_second = 0, tokens_per_second_per_gpu = 0;
   double model_tflops_per_gpu = 0, mfu = 0, mfu_causal = 0, hfu = 0;
   double utilisation = 0;  // of the step, in which a GPU computes; mean over ranks

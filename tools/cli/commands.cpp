@@ -11,6 +11,7 @@ void setup_explain(CLI::App& sub, std::function<int()>& action);
 void setup_price(CLI::App& sub, std::function<int()>& action);
 void setup_validate(CLI::App& sub, std::function<int()>& action);
 void setup_calibrate(CLI::App& sub, std::function<int()>& action);
+void setup_trace_diff(CLI::App& sub, std::function<int()>& action);
 void setup_list(CLI::App& sub, std::function<int()>& action);
 
 namespace {
@@ -29,6 +30,7 @@ constexpr Command kCommands[] = {
     {"validate", "shows predicted beside measured for files of measured runs", setup_validate},
     {"calibrate", "measures this machine's GPUs and fits a GPU file; or refits stored results",
      setup_calibrate},
+    {"trace-diff", "lays a PyTorch profiler trace beside the simulated step", setup_trace_diff},
     {"list", "lists what there is: models, gpus, clusters, runtimes, ...", setup_list},
 };
 

@@ -10,6 +10,7 @@
 #include "sim/base/format.hpp"
 #include "strategies/build_program.hpp"
 #include "strategies/memory.hpp"
+#include "tools/cli/interval.hpp"
 
 namespace rehearse {
 namespace {
@@ -289,6 +290,9 @@ Simulation simulate(const Scenario& scenario, const SimulationOptions& options) 
   report_throughput(s);
   if (scenario.failures) s.report.goodput = goodput_of(s.report, *scenario.failures);
   report_memory(s);
+  const Interval interval = step_interval(s);
+  s.report.step_low = interval.low;
+  s.report.step_high = interval.high;
   RunReport::Simulation& run = s.report.simulation;
   run.tasks = s.lowered.graph.size();
   run.events = s.timeline.events;

@@ -54,6 +54,10 @@ void print_rows(const Rows& rows) {
 
 void print_summary(const Rows& rows) {
   fmt::print("{}", summary_table(summaries(rows)));
+  const Coverage coverage = interval_coverage(rows);
+  if (coverage.runs > 0)
+    fmt::print("in the 90 % interval: {} of {} runs, {:.0f} %\n", coverage.inside, coverage.runs,
+               100.0 * static_cast<double>(coverage.inside) / static_cast<double>(coverage.runs));
   const RankSummary ranks = rank_summary(rows);
   if (ranks.tasks > 0)
     fmt::print("rank correlation of plans: mean {:.3f}, lowest {:.3f} over {} tasks\n", ranks.mean,
@@ -102,6 +106,8 @@ std::string json_text(const Rows& rows) {
   nlohmann::ordered_json out{{"schema", "rehearse.validate/1"}, {"runs", nlohmann::json::array()}};
   for (const ValidatedRun& r : rows) out["runs"].push_back(row_json(r));
   out["summary"] = summary_json(summaries(rows));
+  const Coverage coverage = interval_coverage(rows);
+  out["interval_coverage"] = {{"inside", coverage.inside}, {"runs", coverage.runs}};
   const auto kernels = comparisons(rows);
   if (!kernels.empty()) out["kernel_summary"] = kernel_summary_json(kernels);
   const RankSummary ranks = rank_summary(rows);

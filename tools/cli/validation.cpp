@@ -132,4 +132,14 @@ RankSummary rank_summary(const std::vector<ValidatedRun>& runs) {
   return out;
 }
 
+Coverage interval_coverage(const std::vector<ValidatedRun>& runs) {
+  Coverage out;
+  for (const ValidatedRun& r : runs) {
+    if (!r.timed()) continue;
+    ++out.runs;
+    out.inside += *r.run.step >= r.report.step_low && *r.run.step <= r.report.step_high;
+  }
+  return out;
+}
+
 }  // namespace rehearse

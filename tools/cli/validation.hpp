@@ -35,6 +35,12 @@ std::vector<ValidatedRun> validate_runs(std::vector<MeasuredRun> runs,
 // The step time over all runs, over each series where there are several, then memory.
 std::vector<ErrorSummary> summaries(const std::vector<ValidatedRun>& runs);
 
+// Of the timed runs, how many lie in the interval that nine of ten should lie in.
+struct Coverage {
+  std::size_t inside = 0, runs = 0;
+};
+Coverage interval_coverage(const std::vector<ValidatedRun>& runs);
+
 // How well the predicted times order the plans for one task, over the tasks with at least three:
 // Spearman's rank correlation, ties sharing their mean rank.
 struct RankSummary {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "sim/base/format.hpp"
 #include "sim/report/run_report.hpp"
@@ -105,6 +106,16 @@ std::string reason(const RunReport& best, const RunReport& next) {
                      format_seconds(next.breakdown.*largest.time * same_tokens));
 }
 
+// Whether the difference of two plans is more than predictions are off by. What they are off by is
+// half alike for both, which have most of their kernels in common.
+bool told_apart(const RunReport& a, const RunReport& b) {
+  const auto spread = [](const RunReport& r) {
+    return r.step_time.value > 0 ? (r.step_high - r.step_low).value / (2 * r.step_time.value) : 0;
+  };
+  const double x = spread(a), y = spread(b);
+  return std::abs(a.tokens_per_second / b.tokens_per_second - 1) > std::sqrt(x * x + y * y - x * y);
+}
+
 std::string verdict(const std::vector<const RunReport*>& order,
                     const std::vector<std::string>& names) {
   if (!order.front()->fits) {
@@ -123,8 +134,12 @@ std::string verdict(const std::vector<const RunReport*>& order,
   if (!(faster > 0)) {
     return wrap("", fmt::format("{} and {} are equally fast.", names[0], names[1]));
   }
-  return wrap("", fmt::format("{} is the fastest that fits: {} more tokens/s than {}{}.", names[0],
-                              format_percent(faster), names[1], reason(*order[0], *order[1])));
+  const std::string unsure = told_apart(*order[0], *order[1])
+                                 ? ""
+                                 : " The two cannot be told apart: predictions may be off by more.";
+  return wrap("",
+              fmt::format("{} is the fastest that fits: {} more tokens/s than {}{}.{}", names[0],
+                          format_percent(faster), names[1], reason(*order[0], *order[1]), unsure));
 }
 
 }  // namespace

@@ -90,6 +90,7 @@ Json report_json(const RunReport& report) {
             {"gpus", report.gpus},
             {"tokens_per_step", report.tokens_per_step},
             {"step_time_s", number(report.step_time)},
+            {"step_time_interval_s", {number(report.step_low), number(report.step_high)}},
             {"tokens_per_second", number(report.tokens_per_second)},
             {"tokens_per_second_per_gpu", number(report.tokens_per_second_per_gpu)},
             {"model_tflops_per_gpu", number(report.model_tflops_per_gpu)},

@@ -40,6 +40,9 @@ std::string headline(const RunReport& r) {
   std::string out;
   out += fmt::format("step time       {}   {} tokens a step\n", format_seconds(r.step_time),
                      format_count(r.tokens_per_step));
+  if (r.step_high > r.step_low)
+    out += fmt::format("90 % interval   {} to {}: nine of ten measured steps should lie in it\n",
+                       format_seconds(r.step_low), format_seconds(r.step_high));
   out += fmt::format("throughput      {:.1f} tokens/s, {:.1f} per GPU\n", r.tokens_per_second,
                      r.tokens_per_second_per_gpu);
   out += fmt::format("model FLOP/s    {:.1f} TFLOP/s per GPU\n", r.model_tflops_per_gpu);

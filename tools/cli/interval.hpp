@@ -1,0 +1,21 @@
+#pragma once
+
+#include "sim/base/quantity.hpp"
+#include "tools/cli/simulation.hpp"
+
+namespace rehearse {
+
+// How far the step may be off: the interval in which nine of ten measured steps should lie.
+//
+// Model. Each class of work is off by a factor of its own, alike for all of its kernels and
+// independent of the other classes: products, attention, what memory and issue bound, communication
+// inside a node and between nodes, waiting for other stages, the host. The factors' deviations are
+// the residuals of the calibration (interval.cpp names them), larger where an efficiency is carried
+// over from another GPU or a group has more ranks than were measured. Machines of one kind differ
+// besides. So the step's deviation is the root of the sum of squares of part x deviation.
+struct Interval {
+  Seconds low{0}, high{0};
+};
+Interval step_interval(const Simulation& s);
+
+}  // namespace rehearse
