@@ -46,19 +46,17 @@ void read_layouts(Reader reader, GemmModel& model) {
   reader.finish();
 }
 
-void read_alignment(Reader reader, GemmModel& model) {
-  const auto read = [&](const std::string& key, std::array<double, 4>& time) {
-    if (!reader.has(key)) return;
-    const auto factors = reader.list<double>(key);
-    if (factors.size() != time.size() ||
-        std::any_of(factors.begin(), factors.end(), [](double f) { return !(f > 0); })) {
-      reader.error(key, "four positive factors: rows aligned to 8 elements, 4, 2, 1");
-      return;
-    }
-    std::copy(factors.begin(), factors.end(), time.begin());
-  };
-  read("input", model.input_alignment_time);
-  read("output", model.output_alignment_time);
+void read_misaligned(Reader reader, GemmModel& model) {
+  const std::array<std::string, 3> names{"forward", "dgrad", "wgrad"};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (!reader.has(names[i])) continue;
+    const auto parts = reader.list<double>(names[i]);
+    if (parts.size() != 3 ||
+        std::any_of(parts.begin(), parts.end(), [](double f) { return !(f > 0 && f <= 1); }))
+      reader.error(names[i], "three parts of the peak: rows aligned to 8 bytes, 4, 2");
+    else
+      std::copy(parts.begin(), parts.end(), model.misaligned_efficiency[i].begin());
+  }
   const std::array notes = {std::string("source")};
   reader.ignore(notes);
   reader.finish();
@@ -127,27 +125,33 @@ std::shared_ptr<const GemmModel> donated(const std::string& name, const Mark& ma
   return model;
 }
 
-// Elements that every row's start is a multiple of, as an index into the alignment factors.
-std::size_t alignment_class(std::int64_t row, std::int64_t element_bytes) {
-  const std::int64_t vector = std::max<std::int64_t>(1, 16 / element_bytes);
-  const std::int64_t aligned = std::gcd(row, vector);
-  const auto missing = static_cast<std::uint64_t>(vector / aligned);
+// How far rows are from starting at multiples of 16 bytes: 0 they do, 1 of 8, 2 of 4, 3 of 2.
+std::size_t misalignment(std::int64_t row, Bytes element) {
+  const auto missing =
+      static_cast<std::uint64_t>(16 / std::gcd(row * element.value, std::int64_t{16}));
   return std::min<std::size_t>(3, static_cast<std::size_t>(std::bit_width(missing) - 1));
 }
 
-// Row lengths in memory: forward reads x[m,k], w[n,k]; dgrad dy[m,k], w[k,n]; wgrad dy[k,m],
-// x[k,n].
-double shape_factor(const GemmModel& model, const GemmWork& w) {
-  const std::int64_t size = size_of(w.dtype).value;
+// The least time that misaligned rows leave. Row lengths in memory: forward reads x[m,k], w[n,k];
+// dgrad dy[m,k], w[k,n]; wgrad dy[k,m], x[k,n]. Types that tensor cores multiply alone: fp32's
+// kernels load single elements, and fp8's take aligned rows only.
+Seconds misaligned_time(const GemmModel& model, const GemmWork& w, Seconds at_peak) {
+  if (w.dtype == DType::kFp32 || w.dtype == DType::kFp8) return Seconds(0);
   const std::int64_t left = w.layout == GemmLayout::kWgrad ? w.m : w.k;
   const std::int64_t right = w.layout == GemmLayout::kForward ? w.k : w.n;
-  const std::size_t input = std::max(alignment_class(left, size), alignment_class(right, size));
-  const std::size_t output = alignment_class(w.n, size_of(w.out).value);
+  const std::size_t by =
+      std::max({misalignment(left, size_of(w.dtype)), misalignment(right, size_of(w.dtype)),
+                misalignment(w.n, size_of(w.out))});
+  if (by == 0) return Seconds(0);
+  const double part = model.misaligned_efficiency[static_cast<std::size_t>(w.layout)][by - 1];
+  return part > 0 ? at_peak / part : Seconds(0);
+}
+
+double shape_factor(const GemmModel& model, const GemmWork& w) {
   const auto layout = static_cast<std::size_t>(w.layout);
   const auto type = model.type_time.find(w.dtype);
   const double type_time = type == model.type_time.end() ? 1 : type->second[layout];
-  return type_time * model.layout_time[layout] * model.input_alignment_time[input] *
-         model.output_alignment_time[output];
+  return type_time * model.layout_time[layout];
 }
 
 // Null where there is none.
@@ -176,7 +180,7 @@ std::shared_ptr<const GemmModel> read_gemm_model(Reader& efficiency) {
     if (reader.has(key)) model->entries[t] = read_entry(reader.child(key));
   }
   read_layouts(reader.child("layout_time"), *model);
-  read_alignment(reader.child("misaligned_time"), *model);
+  read_misaligned(reader.child("misaligned_efficiency"), *model);
   read_type_time(reader.child("type_time"), *model);
   Reader wide = reader.child("wide_output");
   model->wide_output_exposed = wide.optional<double>("exposed", model->wide_output_exposed);
@@ -241,7 +245,8 @@ KernelEstimate estimate_gemm(const Gpu& gpu, const GemmWork& work, Clocks clocks
     time = time * (gpu.gemm->training.at(time, work.layout) *
                    (table == nullptr ? 1 : table->time_ratio(work)));
   }
-  return with_shared_efficiency(compute, memory, time);
+  return with_shared_efficiency(compute, memory,
+                                max(time, misaligned_time(*gpu.gemm, work, compute)));
 }
 
 std::string gemm_source(const Gpu& gpu, const GemmWork& work, Clocks clocks) {

@@ -19,8 +19,8 @@ enum class Clocks : std::uint8_t;
 
 // A product in training over the same one in a benchmark's loop, by how long it takes there:
 // operands come from memory rather than L2, and long loops ran at the power limit, which a training
-// step meets as a whole (Gpu::throttle_products). Piecewise linear over the logarithm of time, constant
-// beyond.
+// step meets as a whole (Gpu::throttle_products). Piecewise linear over the logarithm of time,
+// constant beyond.
 struct GemmTrainingTime {
   std::vector<double> microseconds;           // knots, ascending; empty: 1 throughout
   std::array<std::vector<double>, 3> factor;  // by GemmLayout, at the knots
@@ -32,7 +32,7 @@ struct GemmTrainingTime {
 // Efficiency of matrix products by shape, as measured: one table a dtype, relative to a yardstick
 // that knows peak, bandwidth and SMs, so that it can be carried to another GPU or dtype; what is
 // carried says so in its source. Tables are of the forward layout, with 16-byte aligned rows; other
-// layouts and alignments multiply the time.
+// layouts multiply the time, and misaligned rows limit the rate.
 struct GemmModel {
   struct Entry {
     std::shared_ptr<const GemmTable> table;
@@ -41,10 +41,10 @@ struct GemmModel {
   // Every type of matrix product, filled from the nearest one that is measured.
   std::map<DType, Entry> entries;
   std::array<double, 3> layout_time{1, 1, 1};  // by GemmLayout
-  // By how far rows are aligned: 8 elements or more, 4, 2, 1. Inputs that are not can not be loaded
-  // in whole vectors, outputs not stored so.
-  std::array<double, 4> input_alignment_time{1, 1, 1, 1};
-  std::array<double, 4> output_alignment_time{1, 1, 1, 1};
+  // Rows that do not start at multiples of 16 bytes, of an input or of the output, can not be moved
+  // in whole vectors: other kernels run, whose rate hardly depends on the shape. Parts of the
+  // type's peak, by GemmLayout, for rows aligned to 8, 4 and 2 bytes; 0: no limit.
+  std::array<std::array<double, 3>, 3> misaligned_efficiency{};
   // Of types that share another's table, by GemmLayout: time over what the table says at their
   // peak.
   std::map<DType, std::array<double, 3>> type_time;

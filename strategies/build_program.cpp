@@ -136,12 +136,24 @@ GraphOptions graph_options(const ResolvedPlan& plan) {
   return o;
 }
 
+namespace {
+
+Model padded(Model model, const ResolvedPlan& plan, const Runtime& runtime) {
+  const std::int64_t multiple = runtime.vocabulary_multiple;
+  if (multiple == 1) return model;
+  const std::int64_t to = multiple * plan.tensor;
+  model.vocabulary = (model.vocabulary + to - 1) / to * to;
+  return model;
+}
+
+}  // namespace
+
 ProgramWriter::ProgramWriter(Program& program, const ResolvedPlan& plan, const Model& model,
                              const Cluster& cluster, const Runtime& runtime)
     : program_(program), model_(model), cluster_(cluster), runtime_(runtime), plan_(plan) {
   program_.positions = static_cast<int>(model.layers) + 2;
   const ModelGraphs graphs = context_parallel(
-      shard(build_graphs(model, graph_options(plan)),
+      shard(build_graphs(padded(model, plan, runtime), graph_options(plan)),
             {plan.tensor, plan.plan.sequence_parallel, plan.plan.vocabulary_parallel}),
       plan.plan.context_parallel_method, plan.context);
   shared_ = std::make_unique<SharedSegments>(program_, graphs, plan, runtime);

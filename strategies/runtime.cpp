@@ -104,6 +104,7 @@ void read_behaviour(Reader r, Runtime& out) {
   out.loss_in_place = r.optional<bool>("loss_in_place", false);
   out.regathers_sequence = r.optional<bool>("regathers_sequence", false);
   out.overlaps_tensor_communication = r.optional<bool>("overlaps_tensor_communication", false);
+  out.vocabulary_multiple = r.count("vocabulary_multiple", 1);
   out.recomputes_whole_block = r.optional<bool>("recomputes_whole_block", false);
   out.reduces_shared_gradients = r.optional<bool>("reduces_shared_gradients", false);
   out.scatters_messages = r.optional<bool>("scatters_messages", false);
@@ -248,6 +249,7 @@ Runtime idealised(const Runtime& runtime) {
   r.host_per_split_inputs = r.host_per_split_weights = r.host_per_split_weights_below = Seconds(0);
   r.scales_gradients = r.keeps_logits = false;
   r.orders_messages = r.splits_backward_by_autograd = false;
+  r.vocabulary_multiple = 1;
   r.waits_for_gradient_norm = false;
   for (Runtime& b : r.blocks) b = idealised(b);
   return r;

@@ -109,6 +109,8 @@ struct Runtime {
   // Backward of a product beside communication: its input is gathered again during dgrad, the
   // input's gradient is reduced during wgrad (Megatron's LinearWithGradAccumulation).
   bool overlaps_tensor_communication = false;
+  // Rows are added to the vocabulary up to a multiple of this times tensor_parallel; 1: none.
+  std::int64_t vocabulary_multiple = 1;
   bool recomputes_whole_block = false;  // else recomputation stops at the last tensor needed
   // At the end of a step: a tied embedding's gradient between the first and the last stage; norms'
   // and biases' gradients over the tensor-parallel ranks under sequence parallelism.
