@@ -6,7 +6,8 @@ usage: calibration/fit_kernels.py calibration/results/h200-sxm configs/gpus/h200
 Every class of kernels is the union of series (operator, direction, position of the kernel in its call,
 what it reads and writes an element). A class is fitted by time = fixed + bytes / bandwidth, or, where
 the kernel is bound by instruction issue, time = fixed + elements / rate; kernels that work row by row
-(norms, reductions over rows, softmax) have a cost a row besides; relative errors count. The
+(norms, reductions over rows, softmax) have a cost a row besides; relative errors count. Kernels that
+route tokens to experts are in a file of their own (experts.csv, by experts.py). The
 result, with the mean error of the fit, replaces the lines between the marks in the file.
 """
 import csv
@@ -82,6 +83,16 @@ CLASSES = {
     "adamw": ("both", [("adamw", "step", None, total, 7)]),
 }
 
+# Of experts.csv: class: (bound, [(case, kernel, elements, bytes)]), both of the call's shape.
+ROUTED = {
+    "topk": ("per_row", [("topk", "gatherTopK", lambda q: q["T"], 0)]),
+    "sort": ("fixed", [("argsort", "Onesweep", lambda q: q["T"] * q["k"], 0), ("gather_rows_backward", "Onesweep", lambda q: q["T"] * q["k"], 0)]),
+    "index_add": ("elements", [("index_add", "indexFunc", lambda q: q["T"] * q["k"] * q["H"], 0)]),
+    "index_backward": ("elements", [("gather_rows_backward", "indexing_backward", lambda q: q["T"] * q["k"] * q["H"], 0)]),
+    "row_sum": ("bytes", [("weight_rows_backward", "reduce_kernel", lambda q: q["T"] * q["k"] * q["H"], 2)]),
+    "small": ("fixed", [("router_backward", "", lambda q: q["T"], 0), ("gather_rows_backward", "long", lambda q: q["T"], 0)]),
+}
+
 
 def element_bytes(row, spec):
     width = 4 if row["dtype"] in ("fp32", "tf32") else 2
@@ -127,6 +138,18 @@ def load(folder):
         return list(csv.DictReader(f))
 
 
+def routed_samples(rows, series):
+    out = []
+    for case, kernel, elements, size in series:
+        for r in rows:
+            if r["group"] != "moe" or r["case"] != case or kernel not in r["kernel"]:
+                continue
+            shape = {k: int(v) for k, v in (p.split("=") for p in r["shape"].split())}
+            n = float(elements(shape))
+            out.append((n, n * size, float(r["us"]) / float(r["count"]) * 1e-6, r))
+    return out
+
+
 def whole_calls(rows):
     """Calls of several kernels as one row: the sum of their times, without fills."""
     calls = {}
@@ -165,7 +188,7 @@ def fit(kind, data, sm_count):
     if kind == "fixed":
         value = float(numpy.median(t))
         return {"fixed": value}, numpy.abs(value / t - 1)
-    x = n if kind == "elements" else moved
+    x = n if kind in ("elements", "per_row") else moved
     if kind == "columns":  # a block works through all rows of 32 columns, as many at once as multiprocessors
         rounds = numpy.ceil(numpy.array([number(d[3], "hidden") / 32 for d in data]) / sm_count)
         rows = numpy.array([number(d[3], "tokens") for d in data]) * rounds
@@ -202,13 +225,13 @@ def fit(kind, data, sm_count):
             solution = numpy.array([0.0, float(numpy.median(t[keep] / x[keep]))])
         errors = numpy.abs((solution[0] + solution[1] * x) / t - 1)
         keep = errors <= numpy.quantile(errors, 0.9)
+    if kind == "per_row":
+        return {"fixed": float(solution[0]), "per_row": float(solution[1])}, errors
     rate = "elements_per_second" if kind == "elements" else "bandwidth"
     return {"fixed": float(solution[0]), rate: 1 / float(solution[1])}, errors
 
 
-def line(name, kind, rows, bandwidth, sm_count):
-    _, series = CLASSES[name]
-    data = samples(rows, kind, series)
+def line(name, kind, data, bandwidth, sm_count):
     if len(data) < 3:
         raise SystemExit(f"fit_kernels: no measurements of class {name}")
     result, errors = fit(kind, data, sm_count)
@@ -231,7 +254,10 @@ def main():
     text = open(path).read()
     bandwidth = float(re.search(r"memory_bandwidth: ([0-9.]+) GB/s", text).group(1)) * 1e9
     sm_count = int(re.search(r"sm_count: ([0-9]+)", text).group(1))
-    lines = [line(name, kind, rows, bandwidth, sm_count) for name, (kind, _) in CLASSES.items()]
+    lines = [line(name, kind, samples(rows, kind, series), bandwidth, sm_count) for name, (kind, series) in CLASSES.items()]
+    with open(os.path.join(folder, "experts.csv")) as f:
+        routed = list(csv.DictReader(f))
+    lines += [line(name, kind, routed_samples(routed, series), bandwidth, sm_count) for name, (kind, series) in ROUTED.items()]
     begin, end = "  # fit_kernels begin\n", "  # fit_kernels end\n"
     head, rest = text.split(begin)
     tail = rest.split(end)[1]

@@ -222,6 +222,22 @@ bool has_wide_output(const GemmModel& model, const GemmWork& w) {
          (w.accumulate || size_of(w.out).value > 2);
 }
 
+// A grouped product fills the machine as one product over all rows does, each group's rows rounded
+// up to whole tiles; of the weights' gradient, as one whose rows are the groups' weights.
+GemmWork ungrouped(const GemmWork& work) {
+  constexpr std::int64_t kTileRows = 128;
+  GemmWork w = work;
+  w.groups = 1;
+  if (work.layout == GemmLayout::kWgrad) {
+    w.m = work.m * work.groups;
+    w.k = std::max<std::int64_t>(1, work.k / work.groups);
+  } else {
+    const std::int64_t each = (work.m + work.groups - 1) / work.groups;
+    w.m = (each + kTileRows - 1) / kTileRows * kTileRows * work.groups;
+  }
+  return w;
+}
+
 }  // namespace
 
 KernelEstimate estimate_gemm(const Gpu& gpu, const GemmWork& work, Clocks clocks) {
@@ -235,6 +251,11 @@ KernelEstimate estimate_gemm(const Gpu& gpu, const GemmWork& work, Clocks clocks
   const Seconds compute = flops(work) / peak;
   const Seconds memory = bytes(work) / gpu.memory_bandwidth;
   if (gpu.gemm == nullptr) return {compute, memory, Seconds(0)};
+  if (work.groups > 1) {
+    KernelEstimate e = estimate_gemm(gpu, ungrouped(work), clocks);
+    e.memory = max(e.memory, memory);
+    return e;
+  }
   const auto entry = gpu.gemm->entries.find(work.dtype);
   if (entry == gpu.gemm->entries.end()) return {compute, memory, Seconds(0)};
   const GemmMachine machine{peak.value, gpu.memory_bandwidth.value, gpu.sm_count};
@@ -250,6 +271,8 @@ KernelEstimate estimate_gemm(const Gpu& gpu, const GemmWork& work, Clocks clocks
 }
 
 std::string gemm_source(const Gpu& gpu, const GemmWork& work, Clocks clocks) {
+  if (work.groups > 1)
+    return gemm_source(gpu, ungrouped(work), clocks) + "; grouped as one product";
   if (gpu.gemm == nullptr) return "datasheet, efficiency 1";
   const auto entry = gpu.gemm->entries.find(work.dtype);
   if (entry == gpu.gemm->entries.end()) return "datasheet, efficiency 1";

@@ -12,9 +12,16 @@ double as_double(std::int64_t v) { return static_cast<double>(v); }
 
 std::int64_t keys_of(const AttentionWork& w) { return w.kv_length > 0 ? w.kv_length : w.length; }
 
+std::int64_t values_of(const AttentionWork& w) {
+  return w.value_size > 0 ? w.value_size : w.head_size;
+}
+
 Bytes gemm_bytes(const GemmWork& w) {
-  const std::int64_t in = (w.m * w.k + w.n * w.k) * size_of(w.dtype).value;
-  const std::int64_t out = w.m * w.n * size_of(w.out).value * (w.accumulate ? 2 : 1);
+  const bool weights = w.layout == GemmLayout::kWgrad;
+  const std::int64_t in =
+      (w.m * w.k + (weights ? 1 : w.groups) * w.n * w.k) * size_of(w.dtype).value;
+  const std::int64_t out =
+      (weights ? w.groups : 1) * w.m * w.n * size_of(w.out).value * (w.accumulate ? 2 : 1);
   const std::int64_t bias = w.bias ? w.n * size_of(w.out).value : 0;
   return Bytes(w.batch * (in + out + bias));
 }
@@ -24,10 +31,11 @@ Bytes gemm_bytes(const GemmWork& w) {
 Bytes attention_bytes(const AttentionWork& w) {
   const bool backward = w.direction == AttentionDirection::kBackward;
   const std::int64_t size = size_of(w.dtype).value;
-  const std::int64_t query = w.batch * w.heads * w.length * w.head_size * size;
-  const std::int64_t key = w.batch * w.kv_heads * keys_of(w) * w.head_size * size;
+  const std::int64_t columns = w.head_size + values_of(w);  // of q and o, and of k and v
+  const std::int64_t query = w.batch * w.heads * w.length * columns * size;
+  const std::int64_t key = w.batch * w.kv_heads * keys_of(w) * columns * size;
   const std::int64_t statistic = w.batch * w.heads * w.length * kLogSumExpBytes;
-  return Bytes((backward ? 4 : 2) * (query + key) + statistic);
+  return Bytes((backward ? 2 : 1) * (query + key) + statistic);
 }
 
 struct FlopsOf {
@@ -35,9 +43,12 @@ struct FlopsOf {
     return Flops(2 * as_double(w.batch) * as_double(w.m) * as_double(w.n) * as_double(w.k));
   }
   Flops operator()(const AttentionWork& w) const {
-    const double products = w.direction == AttentionDirection::kBackward ? 5 : 2;
-    return Flops(2 * products * as_double(w.batch) * as_double(w.heads) * as_double(w.head_size) *
-                 attention_pairs(w));
+    // Forward: scores and their product with values; backward: the scores again, dq and dk, dv and
+    // the gradient of the probabilities.
+    const bool backward = w.direction == AttentionDirection::kBackward;
+    const double columns =
+        (backward ? 3 : 1) * as_double(w.head_size) + (backward ? 2 : 1) * as_double(values_of(w));
+    return Flops(2 * columns * as_double(w.batch) * as_double(w.heads) * attention_pairs(w));
   }
   Flops operator()(const MemoryWork&) const { return Flops(0); }
 };

@@ -18,6 +18,8 @@ enum class GemmLayout : std::uint8_t { kForward, kDgrad, kWgrad };
 struct GemmWork {
   std::int64_t m = 0, n = 0, k = 0;
   std::int64_t batch = 1;  // independent products (unfused attention)
+  // Products of one grouped call, each with weights of its own, which share m (of wgrad: k) evenly.
+  std::int64_t groups = 1;
   DType dtype = DType::kBf16;
   GemmLayout layout = GemmLayout::kForward;
   bool bias = false;        // an epilogue adds a vector
@@ -29,9 +31,10 @@ enum class AttentionDirection : std::uint8_t { kForward, kBackward };
 
 struct AttentionWork {
   std::int64_t batch = 1, heads = 0, kv_heads = 0;
-  std::int64_t length = 0;     // queries
-  std::int64_t kv_length = 0;  // keys; = length in training
-  std::int64_t head_size = 0;
+  std::int64_t length = 0;      // queries
+  std::int64_t kv_length = 0;   // keys; = length in training
+  std::int64_t head_size = 0;   // of queries and keys
+  std::int64_t value_size = 0;  // of values; 0: the same
   bool causal = true;
   DType dtype = DType::kBf16;
   AttentionDirection direction = AttentionDirection::kForward;

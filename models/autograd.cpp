@@ -6,8 +6,6 @@ namespace rehearse {
 
 namespace {
 
-bool is_floating(DType t) { return t != DType::kInt64 && t != DType::kBool; }
-
 bool inputs_need_gradient(const OpGraph& graph, const Op& op) {
   for (TensorId t : op.inputs) {
     if (is_floating(graph.tensor(t).dtype)) return true;
@@ -25,6 +23,7 @@ std::vector<TensorId> kept(const Op& op) {
   switch (op.kind) {
     case OpKind::kEmbedding:
     case OpKind::kLinear:
+    case OpKind::kGroupedLinear:
     case OpKind::kScores:
     case OpKind::kContext:
     case OpKind::kGelu:
@@ -48,6 +47,12 @@ std::vector<TensorId> kept(const Op& op) {
       keeps.push_back(op.outputs.at(0));
       break;
     case OpKind::kDropout:
+    case OpKind::kRoute:  // the inputs are of no use to softmax, top-k and the division
+    case OpKind::kPermute:
+      add_statistics();
+      break;
+    case OpKind::kCombine:
+      keeps.push_back(op.inputs.at(0));
       add_statistics();
       break;
     case OpKind::kCrossEntropy:  // log_softmax keeps its result, the likelihood its targets
@@ -56,7 +61,6 @@ std::vector<TensorId> kept(const Op& op) {
       break;
     case OpKind::kPositionEmbedding:
     case OpKind::kRotary:
-    case OpKind::kScale:
     case OpKind::kRepeatHeads:
     case OpKind::kAdd:
     case OpKind::kCast:
@@ -65,6 +69,15 @@ std::vector<TensorId> kept(const Op& op) {
     case OpKind::kSequenceToHeads:
     case OpKind::kHeadsToSequence:
     case OpKind::kGatherKeys:
+    case OpKind::kConcatenate:
+    case OpKind::kScale:
+    case OpKind::kCounts:
+    case OpKind::kDispatch:
+    case OpKind::kReturn:
+    case OpKind::kGatherTokens:
+    case OpKind::kScatterTokens:
+    case OpKind::kArrange:
+    case OpKind::kJoin:
       break;
   }
   return keeps;
@@ -76,7 +89,7 @@ void add_gradients(const OpGraph& graph, OpId id, const std::vector<TensorId>& k
   const bool inputs = inputs_need_gradient(graph, op);
   const bool parameters = !op.parameters.empty();
   if (!inputs && !parameters) return;
-  if (op.kind == OpKind::kLinear) {
+  if (is_product(op.kind)) {
     // Two matrix products. PyTorch issues the weight's first, and each reads what the other is of.
     out.push_back({id, GradKind::kParameters, keeps});
     if (inputs) out.push_back({id, GradKind::kInputs, {op.parameters.at(0)}});

@@ -24,15 +24,22 @@ constexpr std::array kFamilies{
                 &read_mpt},
     ModelFamily{"qwen2", "as llama, with biases on queries, keys and values", &read_qwen2},
     ModelFamily{"qwen3", "as llama, with an RMS norm on each query and key head", &read_qwen3},
+    ModelFamily{"mixtral", "as mistral, with experts in every layer", &read_mixtral},
+    ModelFamily{"qwen3_moe", "as qwen3, with many small experts", &read_qwen3_moe},
+    ModelFamily{"deepseek_v2", "latent attention, shared and routed experts, first layers dense",
+                &read_deepseek_v2},
+    ModelFamily{"deepseek_v3", "as deepseek_v2, with DeepSeek-V3's defaults", &read_deepseek_v3},
+    ModelFamily{"kimi_k2", "as deepseek_v3", &read_deepseek_v3},
+    ModelFamily{"gpt_oss", "experts with biases, attention with sinks", &read_gpt_oss},
 };
 
-constexpr std::array<std::string_view, 12> kExpertFamilies{
-    "mixtral", "qwen2_moe",   "qwen3_moe", "deepseek", "deepseek_v2", "deepseek_v3",
-    "kimi_k2", "llama4_text", "gpt_oss",   "olmoe",    "dbrx",        "phimoe"};
+// Families with experts of a kind that none of the above has.
+constexpr std::array<std::string_view, 6> kOtherExpertFamilies{
+    "qwen2_moe", "deepseek", "olmoe", "dbrx", "phimoe", "llama4_text"};
 
-constexpr std::string_view kNoExperts =
-    "mixtures of experts are not simulated by this version, and a dense model of the same shape "
-    "would cost something else";
+constexpr std::string_view kOtherExperts =
+    "its experts are not simulated by this version, and a dense model of the same shape would cost "
+    "something else";
 
 std::string family_list() {
   std::string text;
@@ -49,9 +56,10 @@ const ModelFamily* find_family(Reader& reader) {
   for (const ModelFamily& f : kFamilies) {
     if (f.name == type) return &f;
   }
-  if (std::find(kExpertFamilies.begin(), kExpertFamilies.end(), type) != kExpertFamilies.end()) {
-    reader.error("model_type", "'" + type + "': " + std::string(kNoExperts),
-                 "dense families: " + family_list());
+  if (std::find(kOtherExpertFamilies.begin(), kOtherExpertFamilies.end(), type) !=
+      kOtherExpertFamilies.end()) {
+    reader.error("model_type", "'" + type + "': " + std::string(kOtherExperts),
+                 "families that are: " + family_list());
     return nullptr;
   }
   std::vector<std::string> names;
@@ -60,11 +68,21 @@ const ModelFamily* find_family(Reader& reader) {
   return nullptr;
 }
 
-void refuse(Reader& reader, std::span<const std::string_view> keys, std::string_view why) {
+// Keys that the family did not ask for, and that no model of it has.
+void refuse(Reader& reader, std::span<const std::string_view> keys, const std::string& why) {
   for (std::string_view key : keys) {
     const std::string name(key);
-    if (is_given(reader, name)) reader.error(name, std::string(why));
+    if (reader.knows(name)) continue;
+    if (is_given(reader, name)) reader.error(name, why);
     reader.ignore(std::array{name});
+  }
+}
+
+void check_experts(Reader& reader, const Model& m) {
+  if (m.experts.per_token > m.experts.count) {
+    reader.error("num_experts_per_tok", "a token cannot go to " +
+                                            std::to_string(m.experts.per_token) + " of " +
+                                            std::to_string(m.experts.count) + " experts");
   }
 }
 
@@ -86,10 +104,12 @@ void check_shape(Reader& reader, const Model& m) {
     reader.error("head_dim",
                  "rotary positions need an even head size, not " + std::to_string(m.head_size));
   }
+  check_experts(reader, m);
   const double width = static_cast<double>(m.heads) + 2.0 * static_cast<double>(m.kv_heads);
   const double block =
       static_cast<double>(m.hidden) *
-      (2.0 * width * static_cast<double>(m.head_size) + 3.0 * static_cast<double>(m.intermediate));
+      (2.0 * width * static_cast<double>(m.head_size) + 3.0 * static_cast<double>(m.intermediate) +
+       3.0 * static_cast<double>(m.experts.count) * static_cast<double>(m.experts.intermediate));
   const double total =
       static_cast<double>(m.layers) * block +
       2.0 * static_cast<double>(m.hidden) *
@@ -120,8 +140,10 @@ Model read_model(const Value& tree) {
   Model model = family->read(reader);
   model.name = name_of(reader);
   model.family = family->name;
-  refuse(reader, expert_keys(), kNoExperts);
-  refuse(reader, latent_attention_keys(), "latent attention is not simulated by this version");
+  const std::string whose = " of a model with experts; '" + model.family + "' has none such";
+  refuse(reader, expert_keys(), "a key" + whose);
+  refuse(reader, latent_attention_keys(),
+         "a key of latent attention, which '" + model.family + "' does not have");
   if (diagnostics.empty()) check_shape(reader, model);
   std::vector<std::string> ignored;
   for (std::string_view key : unneeded_keys()) ignored.emplace_back(key);

@@ -16,7 +16,7 @@ double extent(const Tensor& t, Axis axis) {
 // m x k times k x n: n and k are the weight's, m every token that comes in.
 double linear_flops(const OpGraph& graph, const Op& op) {
   const Tensor& weight = graph.tensor(op.parameters.at(0));
-  const double in = static_cast<double>(weight.dims.at(1).size);
+  const double in = static_cast<double>(weight.dims.back().size);
   return 2.0 * static_cast<double>(graph.tensor(op.outputs.at(0)).elements()) * in;
 }
 
@@ -25,7 +25,10 @@ double linear_flops(const OpGraph& graph, const Op& op) {
 double attention_flops(const OpGraph& graph, const Op& op) {
   const Tensor& q = graph.tensor(op.inputs.at(0));
   const Tensor& k = graph.tensor(op.inputs.at(1));
-  return 4.0 * static_cast<double>(q.elements()) * extent(k, Axis::kSequence) * op.ring;
+  const Tensor& v = graph.tensor(op.inputs.at(2));
+  const double columns = extent(q, Axis::kHeadSize) + extent(v, Axis::kHeadSize);
+  return 2.0 * static_cast<double>(q.elements()) / extent(q, Axis::kHeadSize) * columns *
+         extent(k, Axis::kSequence) * op.ring;
 }
 
 }  // namespace
@@ -33,6 +36,7 @@ double attention_flops(const OpGraph& graph, const Op& op) {
 Flops forward_flops(const OpGraph& graph, const Op& op, bool causal) {
   switch (op.kind) {
     case OpKind::kLinear:
+    case OpKind::kGroupedLinear:
       return Flops(linear_flops(graph, op));
     case OpKind::kAttention:
       return Flops(attention_flops(graph, op) * (causal ? 0.5 : 1.0));
@@ -49,7 +53,6 @@ Flops forward_flops(const OpGraph& graph, const Op& op, bool causal) {
     case OpKind::kRmsNorm:
     case OpKind::kRotary:
     case OpKind::kSoftmax:
-    case OpKind::kScale:
     case OpKind::kRepeatHeads:
     case OpKind::kSafeSoftmax:
     case OpKind::kDropout:
@@ -63,16 +66,29 @@ Flops forward_flops(const OpGraph& graph, const Op& op, bool causal) {
     case OpKind::kSequenceToHeads:
     case OpKind::kHeadsToSequence:
     case OpKind::kGatherKeys:
+    case OpKind::kRoute:
+    case OpKind::kPermute:
+    case OpKind::kCounts:
+    case OpKind::kDispatch:
+    case OpKind::kReturn:
+    case OpKind::kGatherTokens:
+    case OpKind::kScatterTokens:
+    case OpKind::kArrange:
+    case OpKind::kJoin:
+    case OpKind::kCombine:
+    case OpKind::kScale:
+    case OpKind::kConcatenate:
       return Flops(0);
   }
   throw std::logic_error("forward_flops: unknown kind of operator");
 }
 
 Flops model_flops_per_token(const Model& model, std::int64_t sequence, bool causal) {
-  const double weights = 6.0 * static_cast<double>(parameter_count(model));
-  const double attention = 12.0 * static_cast<double>(model.layers) *
-                           static_cast<double>(model.heads * model.head_size) *
-                           static_cast<double>(sequence);
+  const double weights = 6.0 * static_cast<double>(active_parameter_count(model));
+  const double attention =
+      12.0 * static_cast<double>(model.layers) *
+      static_cast<double>(model.heads * (model.head_size + model.value_size())) / 2 *
+      static_cast<double>(sequence);
   return Flops(weights + (causal ? 0.5 : 1.0) * attention);
 }
 

@@ -38,8 +38,6 @@ std::string_view to_string(OpKind kind) {
       return "softmax";
     case OpKind::kContext:
       return "context";
-    case OpKind::kScale:
-      return "scale";
     case OpKind::kRepeatHeads:
       return "repeat_heads";
     case OpKind::kSafeSoftmax:
@@ -66,6 +64,32 @@ std::string_view to_string(OpKind kind) {
       return "heads_to_sequence";
     case OpKind::kGatherKeys:
       return "gather_keys";
+    case OpKind::kConcatenate:
+      return "concatenate";
+    case OpKind::kScale:
+      return "scale";
+    case OpKind::kRoute:
+      return "route";
+    case OpKind::kPermute:
+      return "permute";
+    case OpKind::kCounts:
+      return "counts";
+    case OpKind::kDispatch:
+      return "dispatch";
+    case OpKind::kReturn:
+      return "return";
+    case OpKind::kGatherTokens:
+      return "gather_tokens";
+    case OpKind::kScatterTokens:
+      return "scatter_tokens";
+    case OpKind::kArrange:
+      return "arrange";
+    case OpKind::kGroupedLinear:
+      return "grouped_linear";
+    case OpKind::kJoin:
+      return "join";
+    case OpKind::kCombine:
+      return "combine";
   }
   return "unknown";
 }

@@ -28,7 +28,9 @@ enum class Axis : std::uint8_t {
   kQkv,  // (heads + 2 kv_heads) * head_size, the fused projection
   kIntermediate,
   kGateUp,  // 2 * intermediate, the fused gate and up projection
-  kVocabulary
+  kVocabulary,
+  kRows,    // rows of tokens, one for each expert that a token goes to
+  kExperts  // a rank's experts, in the weight of a grouped product
 };
 
 struct Dim {
@@ -50,6 +52,7 @@ struct Tensor {
   TensorKind kind = TensorKind::kActivation;
   TensorId view_of = kNoTensor;  // shares that tensor's storage: allocating it costs nothing, and
                                  // keeping it keeps the whole storage
+  bool expert = false;           // a parameter of a routed expert
   std::int64_t elements() const;
   Bytes bytes() const { return Bytes(elements() * size_of(dtype).value); }
 };
@@ -82,9 +85,28 @@ enum class OpKind : std::uint8_t {
   kSequenceToHeads,  // all-to-all: a part of the sequence, all heads -> all of it, a part of the
                      // heads
   kHeadsToSequence,  // the way back
-  kGatherKeys  // forward all-gathers keys or values along the sequence, backward reduce-scatters
+  kGatherKeys,  // forward all-gathers keys or values along the sequence, backward reduce-scatters
+  // Low-rank attention and adapters.
+  kConcatenate,  // parts of heads side by side
+  // Experts: see graphs/experts.cpp.
+  kRoute,          // fp32 logits -> each token's weights of its experts; statistics: probabilities,
+                   // indices and what sorts rows by expert
+  kPermute,        // a row of x for each expert that a token goes to, by expert
+  kCounts,         // rows of each expert are told to the other ranks and to the host; no data
+  kDispatch,       // all-to-all: rows to the ranks of their experts
+  kReturn,         // and back
+  kGatherTokens,   // all-gather: every rank gets all tokens
+  kScatterTokens,  // reduce-scatter: every rank gets the sum of its tokens
+  kArrange,        // rows by sender -> rows by expert; one output an expert, or one
+  kGroupedLinear,  // one product an expert, in one go: weight [experts, out, in]
+  kJoin,           // the experts' results, one behind the other, by sender
+  kCombine         // (rows, weights) -> each token's sum; statistics: weights in order, indices
 };
 std::string_view to_string(OpKind kind);  // "embedding", "layer_norm", "linear", ...
+// A product with weights, whose backward is two products.
+constexpr bool is_product(OpKind kind) {
+  return kind == OpKind::kLinear || kind == OpKind::kGroupedLinear;
+}
 
 struct Op {
   OpKind kind{};
@@ -92,7 +114,11 @@ struct Op {
   std::vector<TensorId> inputs;
   std::vector<TensorId> parameters;
   std::vector<TensorId> outputs;  // the result first, statistics after it
-  int ring = 1;  // attention: ranks around which keys and values travel (ring attention)
+  int ring = 1;   // attention: ranks around which keys and values travel (ring attention)
+  int parts = 1;  // arrange, join: expert-parallel ranks that rows come from
+  std::vector<std::int64_t> groups{};  // grouped linear: rows of each expert
+  // What the code around it keeps alive until it is done.
+  std::vector<TensorId> holds{};
 };
 
 // How the operators lay out their tensors, which passes may rely on:
@@ -122,6 +148,15 @@ struct OpGraph {
 // repeats the keys and values of groups, and guards its softmax.
 enum class AttentionMethod : std::uint8_t { kFlash, kUnfused, kMath };
 
+// What expert parallelism leaves to one rank, which a plan fixes (see strategies/expert).
+struct ExpertLayout {
+  int ranks = 1;                   // that share the experts
+  std::vector<std::int64_t> rows;  // of each expert of this rank; empty: all experts, even load
+  bool grouped = false;            // one grouped product over all, else expert by expert
+  bool gathers_tokens = false;     // all-gather and reduce-scatter, not all-to-all
+  bool cut = false;                // each expert is cut over the tensor-parallel ranks
+};
+
 // Shapes and types that a model does not fix. Activations are [sequence, batch, ...].
 struct GraphOptions {
   std::int64_t batch = 1;
@@ -135,24 +170,30 @@ struct GraphOptions {
   // linear casts what it reads to `compute` (an op "<linear>_cast"). Without it every activation
   // has `compute`.
   bool autocast = false;
+  ExpertLayout experts;
 };
 
-// A model as three graphs: a block repeats `layers` times.
+// A model as graphs: of the embedding, of each kind of layer, and of the head.
 struct ModelGraphs {
   Model model;
   GraphOptions options;
   OpGraph embedding;
-  OpGraph block;
+  OpGraph block;                    // the layer that most are
+  std::vector<OpGraph> variants;    // other kinds of layers (DeepSeek's first are dense)
+  std::vector<int> layer_variants;  // of each layer, an index of `variants` or -1; empty: all -1
   OpGraph head;  // final norm, head projection, cast to fp32, loss. A tied head has its weight
                  // tensor too, named "token_embedding.weight" as in the embedding.
 };
 ModelGraphs build_graphs(const Model& model, const GraphOptions& options);
+// The graph of a layer.
+const OpGraph& layer_graph(const ModelGraphs& graphs, std::int64_t layer);
 
 // Multiply-adds count two. Matrix products and attention only; the rest counts 0 by the field's
 // convention. `causal` halves attention's scores and context, as kernels skip the upper triangle.
 Flops forward_flops(const OpGraph& graph, const Op& op, bool causal);
 
-// Closed-form convention of MFU: 6 N + 12 l h s FLOPs a token (N all parameters, not causal).
+// Closed-form convention of MFU: 6 N + 12 l h s FLOPs a token (N the parameters that a token meets,
+// not causal).
 Flops model_flops_per_token(const Model& model, std::int64_t sequence, bool causal);
 
 // Throws std::logic_error (a bug) when an operator uses a tensor before it is made, a tensor is

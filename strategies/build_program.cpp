@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "strategies/context/context_parallel.hpp"
+#include "strategies/expert/expert_parallel.hpp"
 #include "strategies/rank_builder.hpp"
 #include "strategies/tensor/shard.hpp"
 
@@ -47,6 +48,43 @@ CommGroup replicas(const Cluster& cluster, const RankMap& map) {
       widen(out, comm_group(cluster, ranks));
     }
   return out;
+}
+
+// Of all groups of a kind of expert parallelism the one on most nodes.
+template <class Members>
+CommGroup expert_groups(const Cluster& cluster, const RankMap& map, const Members& members) {
+  CommGroup out;
+  for (int p = 0; p < map.pipeline; ++p) {
+    const std::vector<int> ranks = map.stage_ranks(p);
+    for (std::size_t i = 0; i < ranks.size(); ++i) {
+      const std::vector<int> group = members(ranks, i);
+      if (group.front() == ranks[i]) widen(out, comm_group(cluster, group));
+    }
+  }
+  return out;
+}
+
+// Simulated ranks that share experts, and those that have the same.
+void meet_experts(Program& program, const std::vector<SimulatedRank>& simulated,
+                  const ResolvedPlan& plan, const RankMap& map) {
+  std::map<std::array<std::size_t, 3>, std::vector<std::int32_t>> members;
+  std::vector<std::vector<int>> stages;
+  for (int p = 0; p < map.pipeline; ++p) stages.push_back(map.stage_ranks(p));
+  const auto key = [&](std::size_t i, GroupKind kind) {
+    const auto stage = static_cast<std::size_t>(simulated[i].place.pipeline);
+    const auto& ranks = stages[stage];
+    const auto at = std::lower_bound(ranks.begin(), ranks.end(), map.rank_of(simulated[i].place));
+    const ExpertPlace place = expert_place(plan, static_cast<std::size_t>(at - ranks.begin()));
+    return std::array{static_cast<std::size_t>(kind), stage,
+                      kind == GroupKind::kExpert ? place.group : place.replicas};
+  };
+  constexpr GroupKind kKinds[] = {GroupKind::kExpert, GroupKind::kExpertData};
+  for (std::size_t i = 0; i < simulated.size(); ++i)
+    for (const GroupKind kind : kKinds)
+      members[key(i, kind)].push_back(static_cast<std::int32_t>(i));
+  for (std::size_t i = 0; i < simulated.size(); ++i)
+    for (const GroupKind kind : kKinds)
+      program.ranks[i].groups[static_cast<std::size_t>(kind)] = members[key(i, kind)];
 }
 
 // The pipeline ranks of the first and the last stage.
@@ -152,8 +190,10 @@ ProgramWriter::ProgramWriter(Program& program, const ResolvedPlan& plan, const M
                              const Cluster& cluster, const Runtime& runtime)
     : program_(program), model_(model), cluster_(cluster), runtime_(runtime), plan_(plan) {
   program_.positions = static_cast<int>(model.layers) + 2;
+  GraphOptions graph = graph_options(plan);
+  graph.experts = expert_layout(plan, model, runtime);
   const ModelGraphs graphs = context_parallel(
-      shard(build_graphs(padded(model, plan, runtime), graph_options(plan)),
+      shard(build_graphs(padded(model, plan, runtime), graph),
             {plan.tensor, plan.plan.sequence_parallel, plan.plan.vocabulary_parallel}),
       plan.plan.context_parallel_method, plan.context);
   shared_ = std::make_unique<SharedSegments>(program_, graphs, plan, runtime);
@@ -193,6 +233,16 @@ void ProgramWriter::write(const ResolvedPlan& plan, const FoldOptions& options) 
                      runtime_.orders_messages);
   program.message_slots = runtime_.message_slots;
   program.message_slot = runtime_.message_slot;
+  const bool experts = model_.experts.count > 0;
+  if (experts) {
+    program.groups[static_cast<int>(GroupKind::kExpert)] = expert_groups(
+        cluster_, map,
+        [&](const std::vector<int>& ranks, std::size_t i) { return expert_group(plan, ranks, i); });
+    program.groups[static_cast<int>(GroupKind::kExpertData)] =
+        expert_groups(cluster_, map, [&](const std::vector<int>& ranks, std::size_t i) {
+          return expert_replicas(plan, ranks, i);
+        });
+  }
 
   const std::vector<SimulatedRank> simulated = simulated_ranks(plan, cluster_, map, options);
   // Ranks of one stage do the same, but for those that own parameters of different sizes.
@@ -217,6 +267,7 @@ void ProgramWriter::write(const ResolvedPlan& plan, const FoldOptions& options) 
     program.ranks.push_back(std::move(rank));
   }
   meet(program, simulated, plan);
+  if (experts) meet_experts(program, simulated, plan, map);
 }
 
 Program build_program(const ResolvedPlan& plan, const Model& model, const Cluster& cluster,

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -31,6 +32,7 @@ class Checker {
     micro_batches();
     tensor();
     stages();
+    experts();
     data();
     attention();
     context();
@@ -207,6 +209,47 @@ class Checker {
                         runtime_.name, to_string(out_.training.precision.compute), model_.name));
   }
 
+  // Experts are spread over ranks that tensor, context and data parallelism use for everything else
+  // (Megatron's parallel folding).
+  void experts() {
+    const auto& p = s_.plan;
+    out_.expert = p.expert_parallel;
+    if (model_.experts.count == 0) {
+      for (const char* key : {"plan.expert_parallel", "plan.expert_tensor_parallel"})
+        if (p.expert_parallel > 1 || p.expert_tensor_parallel > 1)
+          return error(key, fmt::format("model {} has no experts", model_.name));
+      return;
+    }
+    const int ranks = out_.tensor * out_.context * out_.data;
+    out_.expert_tensor = p.expert_tensor_parallel;
+    if (out_.expert_tensor == 0)
+      out_.expert_tensor = ranks % (out_.expert * out_.tensor) == 0 ? out_.tensor : 1;
+    divides("plan.expert_parallel", model_.experts.count, "experts", out_.expert);
+    divides("plan.expert_tensor_parallel", model_.experts.intermediate, "columns of an expert",
+            out_.expert_tensor);
+    if (ranks % (out_.expert * out_.expert_tensor) != 0)
+      error("plan.expert_parallel",
+            fmt::format("expert_parallel {} x expert_tensor_parallel {} does not divide "
+                        "tensor_parallel {} x context_parallel {} x data_parallel {} = {}",
+                        out_.expert, out_.expert_tensor, out_.tensor, out_.context, out_.data,
+                        ranks));
+    if (out_.expert_tensor != out_.tensor && out_.expert_tensor != 1)
+      error("plan.expert_tensor_parallel",
+            fmt::format("experts are cut over all {} tensor-parallel ranks or over none",
+                        out_.tensor));
+    if (out_.tensor > 1 && !p.sequence_parallel &&
+        (out_.expert > 1 || out_.expert_tensor != out_.tensor))
+      error("plan.sequence_parallel",
+            "experts spread over ranks beside tensor_parallel need sequence_parallel, so that each "
+            "rank routes tokens of its own");
+    if (out_.expert > 1 && s_.training.sequence_length % out_.context == 0 &&
+        out_.data % out_.expert != 0 && runtime_.name != "megatron")
+      error("plan.expert_parallel",
+            fmt::format("this runtime spreads experts over data-parallel ranks, but data_parallel "
+                        "{} does not divide by expert_parallel {}",
+                        out_.data, out_.expert));
+  }
+
   void data() {
     const auto& p = s_.plan;
     if (p.zero_stage >= 2 && p.gradient_sync == GradientSync::kEnd)
@@ -293,6 +336,8 @@ std::string plan_text(const ResolvedPlan& p) {
     add(fmt::format("pp {} {}", p.pipeline, p.schedule->name));
     if (p.chunks > 1) add(fmt::format("v {}", p.chunks));
   }
+  if (p.expert > 1) add(fmt::format("ep {}", p.expert));
+  if (p.expert_tensor != p.tensor && p.expert > 1) add(fmt::format("etp {}", p.expert_tensor));
   if (p.plan.zero_stage > 0) add(fmt::format("zero {}", p.plan.zero_stage));
   if (p.training.recompute != Recompute::kNone)
     add(p.training.recompute == Recompute::kFull ? "recompute full" : "recompute selective");
@@ -338,6 +383,15 @@ RankMap::Place RankMap::place_of(int rank) const {
     if (axis == "pp") p.pipeline = at;
   }
   return p;
+}
+
+std::vector<int> RankMap::stage_ranks(int stage) const {
+  std::vector<int> out;
+  for (int d = 0; d < data; ++d)
+    for (int c = 0; c < context; ++c)
+      for (int t = 0; t < tensor; ++t) out.push_back(rank_of({d, t, c, stage}));
+  std::sort(out.begin(), out.end());
+  return out;
 }
 
 std::vector<int> RankMap::group(const Place& p, const std::string& axis) const {

@@ -16,6 +16,8 @@ namespace rehearse {
 // A scenario's plan with every number settled and every combination checked.
 struct ResolvedPlan {
   int data = 1, tensor = 1, context = 1, pipeline = 1;
+  int expert = 1;         // ranks that share experts, counted among tensor x context x data
+  int expert_tensor = 1;  // ranks that cut each expert
   int chunks = 1;         // per pipeline rank
   int micro_batches = 1;  // per data-parallel rank and step
   const Schedule* schedule = nullptr;
@@ -30,6 +32,8 @@ struct ResolvedPlan {
   int micro_batches_of_copy() const { return micro_batches / schedule->copies(); }
   // Ranks that hold the same parameters and meet to reduce gradients; ZeRO cuts over them.
   int replicas() const { return data * context; }
+  // Those of a layer's experts.
+  int expert_replicas() const { return tensor * context * data / (expert * expert_tensor); }
 
   bool operator==(const ResolvedPlan&) const = default;
 };
@@ -61,6 +65,8 @@ struct RankMap {
   Place place_of(int rank) const;
   // Ranks that differ from `p` along one axis ("tp", "cp", "dp", "pp") alone, in order.
   std::vector<int> group(const Place& p, const std::string& axis) const;
+  // The ranks of one stage, innermost axis first: what expert parallelism divides.
+  std::vector<int> stage_ranks(int pipeline) const;
 };
 RankMap rank_map(const ResolvedPlan& plan);
 

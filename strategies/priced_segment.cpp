@@ -144,6 +144,9 @@ PricedSegment Prices::price(std::size_t machine, const Segment& segment) {
       add_use(out.share, p.collective, communication_end, std::min(communication_end, kernel_end));
       run.host += p.kernel_host;
       run.latest = launch_latency_ + std::max(host + communication_end, run.host + kernel_end);
+    } else if (std::holds_alternative<Synchronize>(instr.what)) {
+      p.synchronizes = out.synchronizes = true;
+      run.latest = host;
     } else {
       continue;
     }

@@ -32,6 +32,7 @@ struct PricedInstr {
   std::int32_t collective = -1;  // of Prices::collectives
   // Of an Overlap: its two durations, and the host time between them.
   std::int64_t communication = 0, kernel = 0, kernel_host = 0;
+  bool synchronizes = false;  // the host waits for the stream
 };
 
 struct PricedSegment {
@@ -42,6 +43,7 @@ struct PricedSegment {
   std::int64_t trailing_host = 0;
   std::vector<PricedInstr> instrs;
   SegmentShare share;
+  bool synchronizes = false;  // then `run` says nothing about the host: it is not merged
 };
 
 // Prices of everything in a program, each distinct piece of work once. The program may go on

@@ -19,6 +19,10 @@ std::string_view to_string(GroupKind g) {
       return "embedding";
     case GroupKind::kCopies:
       return "copies";
+    case GroupKind::kExpert:
+      return "ep";
+    case GroupKind::kExpertData:
+      return "edp";
   }
   return "";
 }

@@ -27,12 +27,23 @@ namespace rehearse {
 // what can be priced once and merged into one task, and the steps are what must stay apart.
 
 // Gradients meet in kData: the data-parallel ranks, with those of context parallelism, which have
-// the same parameters. kEmbedding: the first and last stage, where both hold a tied embedding.
-// kCopies: the two pipeline ranks that hold the same stages, where a schedule has two copies of the
-// model.
-enum class GroupKind : std::uint8_t { kTensor, kContext, kData, kPipeline, kEmbedding, kCopies };
-inline constexpr int kGroupKinds = 6;
-std::string_view to_string(GroupKind g);  // "tp", "cp", "dp", "pp", "embedding", "copies"
+// the same parameters; those of experts in kExpertData, the ranks that have the same experts.
+// kExpert: the ranks that share a layer's experts. kEmbedding: the first and last stage, where both
+// hold a tied embedding. kCopies: the two pipeline ranks that hold the same stages, where a
+// schedule has two copies of the model.
+enum class GroupKind : std::uint8_t {
+  kTensor,
+  kContext,
+  kData,
+  kPipeline,
+  kEmbedding,
+  kCopies,
+  kExpert,
+  kExpertData
+};
+inline constexpr int kGroupKinds = 8;
+std::string_view to_string(
+    GroupKind g);  // "tp", "cp", "dp", "pp", "embedding", "copies", "ep", "edp"
 
 // What a rank runs on, where ranks differ (Cluster::deviations).
 struct Machine {
@@ -91,7 +102,9 @@ struct MemoryChange {
 
 struct Kernel {
   KernelWork work;
-  std::uint32_t name = 0;  // of Program::names
+  std::uint32_t name = 0;     // of Program::names
+  bool synchronizes = false;  // the host waits for its result
+  Seconds host{0};            // of issuing it, beside what its operator costs
 };
 
 // A communication beside a kernel: it is issued first, on its own stream, both start when the
@@ -103,9 +116,13 @@ struct Overlap {
   Seconds kernel_host{0};  // what issuing the kernel costs, after the communication
 };
 
+// The host waits until everything on the compute stream has run (it reads a number of the
+// device's).
+struct Synchronize {};
+
 // One instruction of a segment.
 struct Instr {
-  std::variant<Kernel, CollectiveWork, MemoryChange, Overlap> what;
+  std::variant<Kernel, CollectiveWork, MemoryChange, Overlap, Synchronize> what;
   Seconds host{0};          // what issuing it costs the host, before it is issued
   std::uint32_t label = 0;  // of Program::names: the operator
   Activity activity = Activity::kForward;

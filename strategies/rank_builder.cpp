@@ -14,7 +14,8 @@ std::vector<Parameter> parameters_of(const OpGraph& g, const std::string& withou
   std::vector<Parameter> out;
   for (const Op& op : g.ops)
     for (TensorId p : op.parameters)
-      if (g.tensor(p).name != without) out.push_back({p, g.tensor(p).elements()});
+      if (g.tensor(p).name != without)
+        out.push_back({p, g.tensor(p).elements(), g.tensor(p).expert});
   return out;
 }
 
@@ -84,7 +85,7 @@ class RankBuilder {
       if (chunk.stage == 0) add(0, shared_.embedding(), "");
       const int lo = first_layer(chunk.stage);
       for (int l = 0; l < plan_.stage_layers[static_cast<std::size_t>(chunk.stage)]; ++l)
-        add(1 + lo + l, shared_.block(), "");
+        add(1 + lo + l, shared_.layer(lo + l), "");
       if (chunk.stage == last_stage)
         add(program_.positions - 1, shared_.head(), shared_head ? "token_embedding.weight" : "");
       chunks_.push_back(std::move(chunk));
@@ -368,9 +369,7 @@ class RankBuilder {
       for (const Parameter& p : u.parameters) {
         const Tensor& t = g.tensor(p.tensor);
         if (t.name == "token_embedding.weight") embedding += p.elements;
-        // Nothing of it is cut over the tensor-parallel ranks: its gradient is of a part of the
-        // tokens.
-        if (t.dims.size() == 1 && t.dims[0].axis == Axis::kHidden) norms += p.elements;
+        if (whole(t)) norms += p.elements;
       }
     }
     if (plan_.plan.sequence_parallel && plan_.tensor > 1)
@@ -384,9 +383,19 @@ class RankBuilder {
   // Another pipeline rank has copies of this one's stages.
   void reduce_copies() {
     std::int64_t elements = 0;
-    for (const Unit& u : units_) elements += u.elements();
+    for (const Unit& u : units_)
+      for (const Parameter& p : u.parameters) elements += p.trainable ? p.elements : 0;
     reduce(GroupKind::kCopies, Bytes(elements * size_of(plan_.training.precision.gradients).value),
            "gradients of both copies");
+  }
+
+  // Nothing of it is cut over the tensor-parallel ranks, and its gradient is of a part of the
+  // tokens: norms, routers, projections to latents.
+  static bool whole(const Tensor& t) {
+    return !t.expert && t.name != "position_embedding.weight" &&
+           std::all_of(t.dims.begin(), t.dims.end(), [](const Dim& d) {
+             return d.axis == Axis::kNone || d.axis == Axis::kHidden || d.axis == Axis::kHeadSize;
+           });
   }
 
   void reduce(GroupKind group, Bytes bytes, const char* label) {
@@ -449,6 +458,7 @@ SegmentOptions segment_options(const ResolvedPlan& plan, const Model& model,
   o.vocabulary_parallel = plan.plan.vocabulary_parallel && plan.tensor > 1;
   o.tensor_ranks = plan.tensor;
   o.context_ranks = plan.context;
+  o.expert_ranks = plan.expert;
   o.keep_logits = runtime.keeps_logits && plan.pipeline > 1;
   o.tied = model.tied && plan.stages() == 1;
   const bool sharded = plan.replicas() > 1 && plan.plan.zero_stage >= 2;
@@ -484,8 +494,16 @@ SharedSegments::SharedSegments(Program& program, const ModelGraphs& graphs,
   embedding_ = std::make_unique<SegmentMaker>(program, edge, graphs.embedding,
                                               GraphRole{true, false}, options);
   block_ = std::make_unique<SegmentMaker>(program, inner, graphs.block, GraphRole{}, options);
+  for (const OpGraph& g : graphs.variants)
+    variants_.push_back(std::make_unique<SegmentMaker>(program, inner, g, GraphRole{}, options));
+  layer_variants_ = graphs.layer_variants;
   head_ =
       std::make_unique<SegmentMaker>(program, edge, graphs.head, GraphRole{false, true}, options);
+}
+
+SegmentMaker& SharedSegments::layer(int l) const {
+  const int variant = layer_variants_.empty() ? -1 : layer_variants_[static_cast<std::size_t>(l)];
+  return variant < 0 ? *block_ : *variants_[static_cast<std::size_t>(variant)];
 }
 
 void build_rank(Program& program, RankProgram& rank, const SimulatedRank& simulated,

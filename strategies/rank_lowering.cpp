@@ -1,6 +1,7 @@
 #include "strategies/rank_lowering.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <string>
 
@@ -9,9 +10,9 @@
 namespace rehearse {
 namespace {
 
-std::string lane_name(std::size_t lane, std::size_t tensor, std::size_t context) {
-  if (lane == tensor) return "nccl tp";
-  if (lane == context) return "nccl cp";
+std::string lane_name(std::size_t lane, std::size_t tensor) {
+  constexpr std::array kInside{"nccl tp", "nccl cp", "nccl ep"};
+  if (lane >= tensor && lane - tensor < kInside.size()) return kInside[lane - tensor];
   if (lane < kStreamKinds) return std::string(to_string(static_cast<StreamKind>(lane)));
   return "host";
 }
@@ -84,8 +85,7 @@ StreamId RankLowering<Sink>::stream(std::size_t l) {
   const StreamClass cls = kernels          ? StreamClass::kForeground
                           : l == kHostLane ? StreamClass::kIndependent
                                            : StreamClass::kBackground;
-  return s.stream =
-             state_.sink.add_stream(index_, cls, lane_name(l, kTensorLane, kContextLane).c_str());
+  return s.stream = state_.sink.add_stream(index_, cls, lane_name(l, kTensorLane).c_str());
 }
 
 template <class Sink>
@@ -228,12 +228,14 @@ std::int64_t RankLowering<Sink>::varied_kernel(std::int64_t ps) {
 
 template <class Sink>
 bool RankLowering<Sink>::run_segment(const Step& step, const RunSegment& run) {
-  const bool together =
-      members(GroupKind::kTensor).size() > 1 || members(GroupKind::kContext).size() > 1;
+  const bool together = members(GroupKind::kTensor).size() > 1 ||
+                        members(GroupKind::kContext).size() > 1 ||
+                        members(GroupKind::kExpert).size() > 1;
   // Where compute and communication slow each other, a segment with both has no fixed duration.
   const PricedSegment& priced = state_.prices.segment(rank_.machine, run.segment);
   const bool slows = state_.cluster.gpu.beside.interferes() && !priced.share.collectives.empty();
-  if (!state_.options.merge || together || slows) return run_instr(step, run);
+  if (!state_.options.merge || together || slows || priced.synchronizes)
+    return run_instr(step, run);
   if (!(priced.beside == gathered_beside_)) flush();
   if (run_begin_ == nullptr) {
     gathered_beside_ = priced.beside;
@@ -277,6 +279,9 @@ bool RankLowering<Sink>::run_instr(const Step& step, const RunSegment& run) {
                    issue(p.kernel_host),
                    state_.prices.beside_collective(rank_.machine, o->kernel.work));
       wait_for(lane(StreamKind::kCompute), mark(lane_of(o->communication.group)));
+    } else if (p.synchronizes) {
+      issue(p.host + extra, 0);
+      synchronize(mark(lane(StreamKind::kCompute)));
     } else {
       place_kernel(std::get<Kernel>(instr.what), varied_kernel(run.segment, instr_, p.duration),
                    instr, issue(p.host + extra), priced.beside);
@@ -308,6 +313,14 @@ bool RankLowering<Sink>::run_inside(const CollectiveWork& work, const PricedInst
     i.collective = p.collective;
     return i;
   });
+}
+
+// The host goes on when that has happened.
+template <class Sink>
+void RankLowering<Sink>::synchronize(const Ready& after) {
+  wait_for(kHostLane, after);
+  host_last_ =
+      place(kHostLane, 0, [this] { return info(Activity::kHost, state_.names.synchronize, 0); });
 }
 
 template <class Sink>
@@ -588,9 +601,7 @@ struct RankLowering<Sink>::Visitor {
   }
   bool operator()(const HostWait& e) const {
     r.flush();
-    r.wait_for(kHostLane, r.events_[static_cast<std::size_t>(e.event)]);
-    r.host_last_ = r.place(
-        kHostLane, 0, [this] { return r.info(Activity::kHost, r.state_.names.synchronize, 0); });
+    r.synchronize(r.events_[static_cast<std::size_t>(e.event)]);
     return true;
   }
   bool operator()(const Memory& m) const {

@@ -88,7 +88,13 @@ class RankLowering {
   static constexpr Task kNone = Sink::kNone;
 
   // Streams of a rank: StreamKind's, and those of the collectives of segments and the host.
-  enum Lane : std::size_t { kTensorLane = kStreamKinds, kContextLane, kHostLane, kLanes };
+  enum Lane : std::size_t {
+    kTensorLane = kStreamKinds,
+    kContextLane,
+    kExpertLane,
+    kHostLane,
+    kLanes
+  };
   struct LaneState {
     StreamId stream = kNoStream;
     Task last = kNone;
@@ -113,6 +119,7 @@ class RankLowering {
   bool run_instr(const Step& step, const RunSegment& run);
   bool run_inside(const CollectiveWork& work, const PricedInstr& p, const Instr& instr,
                   std::int64_t extra);
+  void synchronize(const Ready& after);
   void place_kernel(const Kernel& k, std::int64_t duration, const Instr& instr, Task after,
                     const Slowdowns& beside);
   template <class Info>
@@ -136,7 +143,9 @@ class RankLowering {
   static constexpr std::size_t lane(StreamKind s) { return static_cast<std::size_t>(s); }
   // Of a group whose ranks meet inside segments.
   static std::size_t lane_of(GroupKind g) {
-    return g == GroupKind::kContext ? kContextLane : kTensorLane;
+    return g == GroupKind::kContext  ? kContextLane
+           : g == GroupKind::kExpert ? kExpertLane
+                                     : kTensorLane;
   }
   const std::vector<std::int32_t>& members(GroupKind g) const {
     return rank_.groups[static_cast<std::size_t>(g)];

@@ -28,11 +28,17 @@ KernelTemplate read_kernel(const Value& v, Diagnostics& d) {
   k.write = read_traffic(r.child("write"));
   k.columns_per_block = r.count("columns_per_block", 0, 0);
   const std::string each = r.optional<std::string>("each", "");
-  if (!each.empty() && each != "input") r.error("each", "'" + each + "' is not 'input'");
-  k.each_input = each == "input";
+  if (!each.empty() && each != "input" && each != "output")
+    r.error("each", "'" + each + "' is neither 'input' nor 'output'");
+  k.each = each == "input"    ? KernelTemplate::Each::kInput
+           : each == "output" ? KernelTemplate::Each::kOutput
+                              : KernelTemplate::Each::kOnce;
   const std::string of = r.optional<std::string>("of", "");
   if (!of.empty() && of != "parameters") r.error("of", "'" + of + "' is not 'parameters'");
   k.of_parameters = of == "parameters";
+  k.count = static_cast<int>(r.count("count", 1));
+  k.synchronizes = r.optional<bool>("synchronizes", false);
+  k.host = r.optional<Seconds>("host", Seconds(0));
   r.finish();
   return k;
 }
@@ -74,7 +80,19 @@ constexpr std::array kOpKinds{OpKind::kEmbedding,
                               OpKind::kScatter,
                               OpKind::kSequenceToHeads,
                               OpKind::kHeadsToSequence,
-                              OpKind::kGatherKeys};
+                              OpKind::kGatherKeys,
+                              OpKind::kConcatenate,
+                              OpKind::kRoute,
+                              OpKind::kPermute,
+                              OpKind::kCounts,
+                              OpKind::kDispatch,
+                              OpKind::kReturn,
+                              OpKind::kGatherTokens,
+                              OpKind::kScatterTokens,
+                              OpKind::kArrange,
+                              OpKind::kGroupedLinear,
+                              OpKind::kJoin,
+                              OpKind::kCombine};
 
 void read_fused(Reader& r, Runtime& out) {
   std::vector<std::string> names;
@@ -115,6 +133,8 @@ void read_behaviour(Reader r, Runtime& out) {
   out.workspace = r.optional<Bytes>("workspace", Bytes(0));
   out.first_bucket = r.optional<Bytes>("first_bucket", Bytes(0));
   out.copies_gradients = r.optional<bool>("copies_gradients", false);
+  out.exchanges_counts = r.optional<bool>("exchanges_counts", false);
+  out.groups_experts = r.optional<bool>("groups_experts", false);
   r.finish();
 }
 
@@ -242,6 +262,12 @@ Runtime idealised(const Runtime& runtime) {
         &r.before_optimizer, &r.after_optimizer, &r.ring_hop.forward, &r.ring_hop.backward})
     p->host = Seconds(0);
   for (auto& [name, op] : r.operators) op.forward.host = op.backward.host = Seconds(0);
+  for (auto& [name, op] : r.operators)
+    for (PassTemplate* p : {&op.forward, &op.backward})
+      for (KernelTemplate& k : p->kernels) {
+        k.synchronizes = false;
+        k.host = Seconds(0);
+      }
   r.host_per_kernel = r.host_per_module = r.host_optimizer = Seconds(0);
   r.host_optimizer_per_tensor = r.host_per_collective = r.host_per_message = Seconds(0);
   r.host_per_checkpoint = r.host_per_recompute = Seconds(0);
@@ -250,7 +276,7 @@ Runtime idealised(const Runtime& runtime) {
   r.scales_gradients = r.keeps_logits = false;
   r.orders_messages = r.splits_backward_by_autograd = false;
   r.vocabulary_multiple = 1;
-  r.waits_for_gradient_norm = false;
+  r.waits_for_gradient_norm = r.exchanges_counts = false;
   for (Runtime& b : r.blocks) b = idealised(b);
   return r;
 }

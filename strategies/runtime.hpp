@@ -28,7 +28,11 @@ struct KernelTemplate {
   std::string name;          // as the framework's profiler shows it
   std::string kernel_class;  // of the GPU file's table
   Traffic read, write;
-  bool each_input = false;             // once for every input (rotary: q and k)
+  enum class Each : std::uint8_t { kOnce, kInput, kOutput };
+  Each each = Each::kOnce;             // kInput: once for every input (rotary: q and k)
+  int count = 1;                       // so many times (passes of a sort)
+  bool synchronizes = false;           // the host waits for its result
+  Seconds host{0};                     // of issuing it, where it is not part of the operator's
   std::int64_t columns_per_block = 0;  // a reduction over rows with a block so many columns wide
   bool of_parameters = false;          // in backward: makes gradients of parameters, not of inputs
 };
@@ -126,6 +130,8 @@ struct Runtime {
   Bytes workspace{0};
   Bytes first_bucket{0};          // DDP's first bucket; 0: as large as the others
   bool copies_gradients = false;  // gradients are computed apart and copied into their buckets
+  bool exchanges_counts = false;  // ranks tell each other the rows of their experts, for the host
+  bool groups_experts = false;    // experts run as one grouped product, not one after another
 
   std::vector<FusedAttention> attention;
   // The fused kernel for queries, keys and values of `dtype`; null: none takes them.

@@ -120,6 +120,23 @@ constexpr std::string_view kUnneeded[] = {
     "use_mrope",
     "attention_type",
     "quantization_config",
+    // How a router chooses, scales and balances: it costs next to nothing whichever way.
+    "router_aux_loss_coef",
+    "aux_loss_alpha",
+    "seq_aux",
+    "ep_size",
+    "router_jitter_noise",
+    "output_router_logits",
+    "norm_topk_prob",
+    "n_group",
+    "topk_group",
+    "topk_method",
+    "scoring_func",
+    "routed_scaling_factor",
+    "swiglu_limit",
+    "initial_context_length",
+    // A further layer that predicts one token more.
+    "num_nextn_predict_layers",
     // Biases of families that fix them; those that do not (llama, qwen3) read these keys first.
     "attention_bias",
     "mlp_bias",
@@ -131,27 +148,31 @@ constexpr std::string_view kExperts[] = {"num_local_experts",
                                          "n_shared_experts",
                                          "num_experts_per_tok",
                                          "num_experts_per_token",
+                                         "experts_per_token",
                                          "moe_intermediate_size",
-                                         "shared_expert_intermediate_size",
                                          "first_k_dense_replace",
                                          "moe_layer_freq",
                                          "decoder_sparse_step",
                                          "mlp_only_layers",
-                                         "router_aux_loss_coef",
-                                         "router_jitter_noise",
-                                         "output_router_logits",
-                                         "norm_topk_prob",
-                                         "n_group",
-                                         "topk_group",
-                                         "topk_method",
-                                         "scoring_func",
-                                         "routed_scaling_factor"};
+                                         "shared_expert_intermediate_size"};
 
 constexpr std::string_view kLatentAttention[] = {"kv_lora_rank", "q_lora_rank", "qk_rope_head_dim",
                                                  "qk_nope_head_dim", "v_head_dim"};
 
 // Of any one size: products of two are then far from overflow.
 constexpr std::int64_t kLargestCount = 1'000'000'000'000;
+
+std::int64_t at_least(Reader& reader, const std::string& key, std::int64_t fallback,
+                      std::int64_t minimum) {
+  if (is_given(reader, key)) {
+    const std::int64_t n = reader.count(key, fallback, minimum);
+    if (n <= kLargestCount) return n;
+    reader.error(key, "expected at most 10^12, got " + std::to_string(n));
+    return fallback;
+  }
+  reader.ignore(std::array{key});
+  return fallback;
+}
 
 }  // namespace
 
@@ -164,15 +185,12 @@ bool is_given(const Reader& reader, const std::string& key) {
   return v != nullptr && !v->is_null();
 }
 
+std::int64_t size_or(Reader& reader, const std::string& key, std::int64_t fallback) {
+  return at_least(reader, key, fallback, 0);
+}
+
 std::int64_t count_or(Reader& reader, const std::string& key, std::int64_t fallback) {
-  if (is_given(reader, key)) {
-    const std::int64_t n = reader.count(key, fallback);
-    if (n <= kLargestCount) return n;
-    reader.error(key, "expected at most 10^12, got " + std::to_string(n));
-    return fallback;
-  }
-  reader.ignore(std::array{key});
-  return fallback;
+  return at_least(reader, key, fallback, 1);
 }
 
 bool flag_or(Reader& reader, const std::string& key, bool fallback) {

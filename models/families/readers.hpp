@@ -14,6 +14,11 @@ Model read_mistral(Reader& reader);
 Model read_mpt(Reader& reader);
 Model read_qwen2(Reader& reader);
 Model read_qwen3(Reader& reader);
+Model read_mixtral(Reader& reader);
+Model read_qwen3_moe(Reader& reader);
+Model read_deepseek_v2(Reader& reader);
+Model read_deepseek_v3(Reader& reader);
+Model read_gpt_oss(Reader& reader);
 
 // What Hugging Face's config class of a Llama-like family fills in for a missing key.
 struct LlamaDefaults {

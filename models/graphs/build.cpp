@@ -17,8 +17,24 @@ ModelGraphs build_graphs(const Model& model, const GraphOptions& options) {
                         " learned positions",
                     "shorten sequence_length, or set the model's n_positions");
   }
-  return {model, options, build_embedding(model, options), build_block(model, options),
-          build_head(model, options)};
+  // Of two kinds of layers the more frequent one is the block.
+  std::int64_t with = 0;
+  for (std::int64_t l = 0; l < model.layers; ++l) with += model.has_experts(l);
+  const bool usual = 2 * with > model.layers;
+  ModelGraphs out{
+      model, options, build_embedding(model, options), build_block(model, options, usual),
+      {},    {},      build_head(model, options)};
+  if (with == 0 || with == model.layers) return out;
+  out.variants.push_back(build_block(model, options, !usual));
+  for (std::int64_t l = 0; l < model.layers; ++l)
+    out.layer_variants.push_back(model.has_experts(l) == usual ? -1 : 0);
+  return out;
+}
+
+const OpGraph& layer_graph(const ModelGraphs& graphs, std::int64_t layer) {
+  const int variant =
+      graphs.layer_variants.empty() ? -1 : graphs.layer_variants[static_cast<std::size_t>(layer)];
+  return variant < 0 ? graphs.block : graphs.variants[static_cast<std::size_t>(variant)];
 }
 
 }  // namespace rehearse

@@ -9,6 +9,9 @@ namespace {
 // tf32 is how a product is computed, not how a tensor is stored.
 DType stored(DType t) { return t == DType::kTf32 ? DType::kFp32 : t; }
 
+// Dimensions before an activation's features: sequence and batch, or rows.
+std::size_t leading(const std::vector<Dim>& dims) { return dims.at(0).axis == Axis::kRows ? 1 : 2; }
+
 }  // namespace
 
 GraphBuilder::GraphBuilder(std::string name, const Model& model, const GraphOptions& options)
@@ -41,31 +44,40 @@ TensorId GraphBuilder::add_tensor(Tensor t) {
 }
 
 TensorId GraphBuilder::input(std::string name, std::vector<Dim> dims, DType dtype) {
-  return add_tensor({std::move(name), std::move(dims), dtype, TensorKind::kInput, kNoTensor});
+  return add_tensor(
+      {std::move(name), std::move(dims), dtype, TensorKind::kInput, kNoTensor, false});
 }
 
 TensorId GraphBuilder::parameter(std::string name, std::vector<Dim> dims) {
   return add_tensor({std::move(name), std::move(dims), stored(options_->parameters),
-                     TensorKind::kParameter, kNoTensor});
+                     TensorKind::kParameter, kNoTensor, makes_experts_});
 }
 
 TensorId GraphBuilder::view(std::string name, TensorId base, std::vector<Dim> dims) {
   const Tensor& of = graph_.tensor(base);
-  return add_tensor({std::move(name), std::move(dims), of.dtype, of.kind, base});
+  return add_tensor({std::move(name), std::move(dims), of.dtype, of.kind, base, false});
 }
 
 TensorId GraphBuilder::activation(std::string name, std::vector<Dim> dims, DType dtype) {
-  return add_tensor({std::move(name), std::move(dims), dtype, TensorKind::kActivation, kNoTensor});
+  return add_tensor(
+      {std::move(name), std::move(dims), dtype, TensorKind::kActivation, kNoTensor, false});
 }
 
 TensorId GraphBuilder::statistic(std::string name, std::vector<Dim> dims, DType dtype) {
-  return add_tensor({std::move(name), std::move(dims), dtype, TensorKind::kStatistic, kNoTensor});
+  return add_tensor(
+      {std::move(name), std::move(dims), dtype, TensorKind::kStatistic, kNoTensor, false});
 }
 
-void GraphBuilder::op(OpKind kind, std::string name, std::vector<TensorId> inputs,
-                      std::vector<TensorId> parameters, std::vector<TensorId> outputs) {
-  graph_.ops.push_back(
-      {kind, std::move(name), std::move(inputs), std::move(parameters), std::move(outputs)});
+Op& GraphBuilder::op(OpKind kind, std::string name, std::vector<TensorId> inputs,
+                     std::vector<TensorId> parameters, std::vector<TensorId> outputs) {
+  Op op;
+  op.kind = kind;
+  op.name = std::move(name);
+  op.inputs = std::move(inputs);
+  op.parameters = std::move(parameters);
+  op.outputs = std::move(outputs);
+  graph_.ops.push_back(std::move(op));
+  return graph_.ops.back();
 }
 
 TensorId GraphBuilder::norm(const std::string& name, TensorId x) {
@@ -82,9 +94,9 @@ TensorId GraphBuilder::norm(const std::string& name, TensorId x) {
   return result;
 }
 
-TensorId GraphBuilder::head_norm(const std::string& name, TensorId x) {
+TensorId GraphBuilder::last_norm(const std::string& name, TensorId x) {
   const std::vector<Dim> dims = graph_.tensor(x).dims;
-  const TensorId weight = parameter(name + ".weight", {{Axis::kHeadSize, model_->head_size}});
+  const TensorId weight = parameter(name + ".weight", {dims.back()});
   const TensorId result = activation(name + "_out", dims, compute_dtype());
   const TensorId rstd = statistic(name + ".rstd", {dims.begin(), dims.end() - 1}, DType::kFp32);
   op(OpKind::kRmsNorm, name, {x}, {weight}, {result, rstd});
@@ -93,16 +105,18 @@ TensorId GraphBuilder::head_norm(const std::string& name, TensorId x) {
 
 TensorId GraphBuilder::linear(const std::string& name, TensorId x, Dim out, bool bias,
                               const std::string& result_name, const std::string& weight_name) {
-  Dim in = graph_.tensor(x).dims.at(2);
-  for (std::size_t i = 3; i < graph_.tensor(x).dims.size(); ++i) {
-    in.size *= graph_.tensor(x).dims[i].size;
-  }
+  std::vector<Dim> dims = graph_.tensor(x).dims;
+  const std::size_t features = leading(dims);
+  Dim in = dims.at(features);
+  for (std::size_t i = features + 1; i < dims.size(); ++i) in.size *= dims[i].size;
+  dims.resize(features);
+  dims.push_back(out);
   x = cast(name + "_cast", x, compute_dtype());
   std::vector<TensorId> parameters{
       parameter(weight_name.empty() ? name + ".weight" : weight_name, {out, in})};
   if (bias) parameters.push_back(parameter(name + ".bias", {out}));
   const TensorId result =
-      activation(result_name.empty() ? name + "_out" : result_name, tokens({out}), compute_dtype());
+      activation(result_name.empty() ? name + "_out" : result_name, dims, compute_dtype());
   op(OpKind::kLinear, name, {x}, std::move(parameters), {result});
   return result;
 }
@@ -128,6 +142,19 @@ TensorId GraphBuilder::dropout(const std::string& name, TensorId x) {
   const TensorId result = activation(name + "_out", dims, graph_.tensor(x).dtype);
   const TensorId mask = statistic(name + ".mask", dims, DType::kBool);
   op(OpKind::kDropout, name, {x}, {}, {result, mask});
+  return result;
+}
+
+TensorId GraphBuilder::swiglu(const std::string& name, TensorId gate_up, Dim inner,
+                              const std::string& silu_name, TensorId weights) {
+  std::vector<Dim> dims = graph_.tensor(gate_up).dims;
+  dims.back() = inner;
+  const TensorId result = activation(name + "_out", dims, compute_dtype());
+  // Eager PyTorch computes silu(gate) and then the product, whose backward needs both factors.
+  const TensorId silu = activation(silu_name, dims, compute_dtype());
+  std::vector<TensorId> inputs{gate_up};
+  if (weights != kNoTensor) inputs.push_back(weights);
+  op(OpKind::kSwiGlu, name, std::move(inputs), {}, {result, silu});
   return result;
 }
 

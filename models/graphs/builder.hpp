@@ -33,10 +33,13 @@ class GraphBuilder {
   TensorId view(std::string name, TensorId base, std::vector<Dim> dims);
 
   TensorId norm(const std::string& name, TensorId x);       // over hidden, the model's kind
-  TensorId head_norm(const std::string& name, TensorId x);  // RMS over the head size
+  TensorId last_norm(const std::string& name, TensorId x);  // RMS over the last dimension
   // `weight_name` replaces "<name>.weight", for a weight that another graph owns too.
   TensorId linear(const std::string& name, TensorId x, Dim out, bool bias,
                   const std::string& result_name = {}, const std::string& weight_name = {});
+  // silu(gate) * up of the fused projection's output, and times `weights` of each row.
+  TensorId swiglu(const std::string& name, TensorId gate_up, Dim inner,
+                  const std::string& silu_name = "silu", TensorId weights = kNoTensor);
   TensorId add(const std::string& name, TensorId residual, TensorId x);
   TensorId cast(const std::string& name, TensorId x, DType to, const std::string& result_name = {});
   // `x` itself when there is no dropout.
@@ -45,8 +48,12 @@ class GraphBuilder {
   // An operator of any kind; tensors named in `outputs` are made by `activation` and `statistic`.
   TensorId activation(std::string name, std::vector<Dim> dims, DType dtype);
   TensorId statistic(std::string name, std::vector<Dim> dims, DType dtype);
-  void op(OpKind kind, std::string name, std::vector<TensorId> inputs,
-          std::vector<TensorId> parameters, std::vector<TensorId> outputs);
+  Op& op(OpKind kind, std::string name, std::vector<TensorId> inputs,
+         std::vector<TensorId> parameters, std::vector<TensorId> outputs);
+
+  Op& last() { return graph_.ops.back(); }
+  // Parameters made from now on are those of routed experts, or no longer.
+  void make_experts(bool on) { makes_experts_ = on; }
 
   // Checks the graph (check_graph) and gives it away.
   OpGraph finish(TensorId input, TensorId output);
@@ -57,10 +64,16 @@ class GraphBuilder {
   const Model* model_;
   const GraphOptions* options_;
   OpGraph graph_;
+  bool makes_experts_ = false;
 };
 
 OpGraph build_embedding(const Model& model, const GraphOptions& options);
-OpGraph build_block(const Model& model, const GraphOptions& options);
+// A layer, whose MLP is a mixture of experts or not.
+OpGraph build_block(const Model& model, const GraphOptions& options, bool experts);
+TensorId attention(GraphBuilder& g, TensorId x);
+TensorId mlp(GraphBuilder& g, TensorId x, const std::string& prefix, std::int64_t intermediate,
+             bool bias);
+TensorId expert_mlp(GraphBuilder& g, TensorId x);
 OpGraph build_head(const Model& model, const GraphOptions& options);
 
 }  // namespace rehearse

@@ -28,6 +28,8 @@ constexpr Bytes size_of(DType t) {
   return Bytes(0);
 }
 
+// Whether a tensor of it can have a gradient.
+constexpr bool is_floating(DType t) { return t != DType::kInt64 && t != DType::kBool; }
 std::string_view to_string(DType t);
 // "fp32", "tf32", "bf16", "fp16", "fp8", "int64", "bool".
 std::optional<DType> dtype_from_string(std::string_view s);

@@ -90,13 +90,7 @@ void read_zero(Reader& r, bool megatron, Plan& plan) {
   if (plan.bucket_size.value <= 0) r.error("bucket_size", "expected a size above zero");
 }
 
-void read_unsupported(Reader& r) {
-  if (r.count("expert_parallel", 1) > 1) {
-    r.error("expert_parallel", "this version does not simulate mixtures of experts");
-  }
-  refuse_unsupported(r, "expert_dispatch", "mixtures of experts");
-  refuse_unsupported(r, "offload", "offloading to the host");
-}
+void read_unsupported(Reader& r) { refuse_unsupported(r, "offload", "offloading to the host"); }
 
 }  // namespace
 
@@ -123,6 +117,11 @@ Plan read_plan(Reader& r, const std::string& runtime_name) {
   } else {
     plan.stage_layers = read_stage_layers(r, static_cast<int>(chunks));
   }
+  static const std::vector<std::string> kDispatch{"all_to_all", "all_gather"};
+  plan.expert_parallel = degree(r, "expert_parallel", 1);
+  plan.expert_tensor_parallel =
+      r.raw("expert_tensor_parallel").is_null() ? 0 : degree(r, "expert_tensor_parallel", 1);
+  plan.expert_dispatch = static_cast<ExpertDispatch>(r.choice("expert_dispatch", kDispatch, 0));
   read_zero(r, megatron, plan);
   plan.rank_order = read_rank_order(r);
   read_unsupported(r);

@@ -20,6 +20,7 @@ enum class GradientSync : std::uint8_t { kOverlap, kEnd };
 enum class PipelineMessages : std::uint8_t { kOverlap, kBlocking };
 enum class GradientReduction : std::uint8_t { kLastMicroBatch, kEveryMicroBatch };
 enum class ContextParallelMethod : std::uint8_t { kRing, kAllGather, kUlysses };
+enum class ExpertDispatch : std::uint8_t { kAllToAll, kAllGather };
 
 // Which type each kind of number has. Presets are in interface.md.
 struct Precision {
@@ -37,6 +38,17 @@ struct Precision {
   bool operator==(const Precision&) const = default;
 };
 
+// How evenly a router spreads tokens over experts: all alike, or by Zipf's law (the i-th most
+// wanted expert gets a share of 1 / i^exponent), in an order drawn from the seed.
+enum class LoadDistribution : std::uint8_t { kUniform, kZipf };
+struct ExpertLoad {
+  LoadDistribution distribution = LoadDistribution::kUniform;
+  double exponent = 0.5;
+  std::int64_t seed = 1;
+
+  bool operator==(const ExpertLoad&) const = default;
+};
+
 struct Training {
   std::int64_t sequence_length = 0;
   std::int64_t micro_batch_size = 0;
@@ -47,6 +59,7 @@ struct Training {
   AttentionKind attention = AttentionKind::kFlash;
   double dropout = 0;
   bool causal = true;
+  ExpertLoad expert_load;
 
   bool operator==(const Training&) const = default;
 };
@@ -62,6 +75,9 @@ struct Plan {
   std::vector<int> stage_layers;  // empty: auto
   int context_parallel = 1;
   ContextParallelMethod context_parallel_method = ContextParallelMethod::kRing;
+  int expert_parallel = 1;  // ranks that share a layer's experts, out of tensor x context x data
+  int expert_tensor_parallel = 0;  // ranks that cut one expert; 0: tensor_parallel where it fits
+  ExpertDispatch expert_dispatch = ExpertDispatch::kAllToAll;
   int zero_stage = 0;
   GradientSync gradient_sync = GradientSync::kOverlap;
   GradientReduction gradient_reduction = GradientReduction::kLastMicroBatch;

@@ -12,6 +12,21 @@ void refuse_unsupported(Reader& r, const std::string& key, const std::string& fe
   }
 }
 
+namespace {
+
+ExpertLoad read_expert_load(Reader r) {
+  static const std::vector<std::string> kDistributions{"uniform", "zipf"};
+  ExpertLoad load;
+  load.distribution = static_cast<LoadDistribution>(r.choice("distribution", kDistributions, 0));
+  load.exponent = r.optional<double>("exponent", load.exponent);
+  if (load.exponent < 0) r.error("exponent", "expected an exponent of at least 0");
+  load.seed = r.optional<std::int64_t>("seed", load.seed);
+  r.finish();
+  return load;
+}
+
+}  // namespace
+
 Training read_training(Reader& r) {
   static const std::vector<std::string> kRecompute{"none", "selective", "full"};
   static const std::vector<std::string> kOptimizers{"adamw", "sgd"};
@@ -26,10 +41,10 @@ Training read_training(Reader& r) {
   t.attention = static_cast<AttentionKind>(r.choice("attention", kAttention, 0));
   t.dropout = r.optional<double>("dropout", 0);
   t.causal = r.optional<bool>("causal", true);
+  t.expert_load = read_expert_load(r.child("expert_load"));
   refuse_unsupported(r, "lora", "fine-tuning with LoRA");
   refuse_unsupported(r, "adapter", "fine-tuning with adapters");
   refuse_unsupported(r, "trainable_layers", "fine-tuning of some layers");
-  refuse_unsupported(r, "expert_load", "mixtures of experts");
 
   if (t.global_batch_size % t.micro_batch_size != 0) {
     r.error("global_batch_size", std::to_string(t.global_batch_size) +

@@ -28,7 +28,10 @@ const ContextMethod& find_context_method(ContextParallelMethod method) {
 }
 
 ModelGraphs context_parallel(ModelGraphs graphs, ContextParallelMethod method, int ranks) {
-  if (ranks > 1) graphs.block = find_context_method(method).apply(std::move(graphs.block), ranks);
+  if (ranks == 1) return graphs;
+  const ContextMethod& found = find_context_method(method);
+  graphs.block = found.apply(std::move(graphs.block), ranks);
+  for (OpGraph& g : graphs.variants) g = found.apply(std::move(g), ranks);
   return graphs;
 }
 
@@ -39,11 +42,11 @@ TensorId insert_before(OpGraph& g, std::size_t at, OpKind kind, TensorId from,
   t.dims = std::move(dims);
   t.kind = TensorKind::kActivation;
   t.view_of = kNoTensor;
-  const Op op{kind,
-              g.tensor(from).name + "." + std::string(to_string(kind)),
-              {from},
-              {},
-              {static_cast<TensorId>(g.tensors.size())}};
+  Op op;
+  op.kind = kind;
+  op.name = g.tensor(from).name + "." + std::string(to_string(kind));
+  op.inputs = {from};
+  op.outputs = {static_cast<TensorId>(g.tensors.size())};
   g.tensors.push_back(std::move(t));
   for (std::size_t i = at; i < g.ops.size(); ++i)
     std::replace(g.ops[i].inputs.begin(), g.ops[i].inputs.end(), from, op.outputs[0]);

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "strategies/data/data_parallel.hpp"
 
@@ -39,7 +40,8 @@ class Bucketed final : public DataParallel {
     if (part != BackwardPart::kAll) {
       run_backward(w, u, part, store);
       if (part == BackwardPart::kWeights)
-        for (const Parameter& p : u.parameters) ready(w, u, p.tensor);
+        for (const Parameter& p : u.parameters)
+          if (p.trainable) ready(w, u, p.tensor);
       return;
     }
     for (const BackwardPiece& piece : u.segments->backward_pieces(store)) {
@@ -58,22 +60,21 @@ class Bucketed final : public DataParallel {
   }
 
   std::int64_t updated_elements() const override {
-    if (c_.plan.plan.zero_stage == 0) return c_.elements();
+    if (c_.plan.plan.zero_stage == 0) return c_.trainable().all();
     if (!owned_.empty()) {
       std::int64_t most = 0;
       for (const int replica : c_.replicas)
         most = std::max(most, owned_[static_cast<std::size_t>(replica)]);
       return most;
     }
-    return (c_.elements() + c_.plan.replicas() - 1) / c_.plan.replicas();
+    return c_.share(c_.trainable()).all();
   }
   std::int64_t updated_tensors() const override {
-    std::int64_t n = 0;
-    for (const Unit& u : c_.units) n += static_cast<std::int64_t>(u.parameters.size());
+    const std::int64_t n = c_.trainable_tensors();
     return c_.plan.plan.zero_stage == 0 ? n : (n + c_.plan.replicas() - 1) / c_.plan.replicas();
   }
   Bytes parameter_bytes() const override {
-    return Bytes(c_.elements() * size_of(c_.precision().parameters).value);
+    return Bytes(c_.elements().all() * size_of(c_.precision().parameters).value);
   }
   // DDP broadcasts what the model was built with in flat pieces, two at a time, and makes buckets
   // in the order of the parameters; after the first backward it makes them in the order of
@@ -82,7 +83,8 @@ class Bucketed final : public DataParallel {
   void set_up(Setup& setup) const override {
     if (c_.runtime.persistent_gradients) return;
     set_up_parameters(setup, c_);
-    const std::vector<std::int64_t> elements = parameter_elements(c_);
+    const std::vector<std::int64_t> elements = parameter_elements(c_),
+                                    trained = trainable_parameter_elements(c_);
     const std::int64_t size = size_of(c_.precision().parameters).value;
     std::vector<std::uint32_t> in_flight;
     const auto finish = [&](std::size_t most) {
@@ -98,20 +100,21 @@ class Bucketed final : public DataParallel {
     }
     finish(0);
     const std::int64_t gradient = size_of(c_.precision().gradients).value;
-    auto first = filled(elements, gradient, first_limit(), c_.plan.plan.bucket_size);
+    auto first = filled(trained, gradient, first_limit(), c_.plan.plan.bucket_size);
     std::reverse(first.begin(), first.end());
     for (const Filled& f : first) setup.allocate(f.bytes);
     for (const Bucket& b : buckets_) setup.before_second.push_back(b.bytes);
-    set_up_states(setup, c_, owned_.empty() ? elements : owned_elements_);
+    set_up_states(setup, c_, owned_.empty() ? trained : owned_elements_);
   }
   Bytes persistent_gradient_bytes() const override {
-    return Bytes(c_.elements() * size_of(c_.precision().gradients).value);
+    return Bytes(c_.trainable().all() * size_of(c_.precision().gradients).value);
   }
 
  private:
   struct Bucket {
     Bytes bytes{0};
     int parameters = 0;
+    bool expert = false;
   };
 
   static constexpr Bytes kBroadcast{250 << 20};
@@ -139,15 +142,21 @@ class Bucketed final : public DataParallel {
   void make_buckets() {
     const std::int64_t element = size_of(c_.precision().gradients).value;
     Bytes limit = first_limit();
+    // Parameters of experts have buckets of their own, filled beside the others'.
+    std::optional<std::size_t> filling[2];
     for (auto u = c_.units.rbegin(); u != c_.units.rend(); ++u)
       for (auto p = u->parameters.rbegin(); p != u->parameters.rend(); ++p) {
-        if (buckets_.empty() || buckets_.back().bytes >= limit) {
+        if (!p->trainable) continue;
+        std::optional<std::size_t>& at = filling[p->expert ? 1 : 0];
+        if (!at || buckets_[*at].bytes >= limit) {
           if (!buckets_.empty()) limit = c_.plan.plan.bucket_size;
-          buckets_.emplace_back();
+          at = buckets_.size();
+          buckets_.push_back({Bytes(0), 0, p->expert});
         }
-        buckets_.back().bytes += Bytes(p->elements * element);
-        ++buckets_.back().parameters;
-        bucket_of_[{u->position, p->tensor}] = buckets_.size() - 1;
+        Bucket& bucket = buckets_[*at];
+        bucket.bytes += Bytes(p->elements * element);
+        ++bucket.parameters;
+        bucket_of_[{u->position, p->tensor}] = *at;
       }
     missing_.assign(buckets_.size(), -1);
   }
@@ -172,14 +181,15 @@ class Bucketed final : public DataParallel {
     const std::int64_t elements = b.bytes.value / size_of(c_.precision().gradients).value;
     w.collective(
         StreamKind::kData, scatter ? CollectiveOp::kReduceScatter : CollectiveOp::kAllReduce,
-        GroupKind::kData, Bytes(elements * size_of(c_.precision().reduce).value), "gradients");
+        c_.group(b.expert), Bytes(elements * size_of(c_.precision().reduce).value), "gradients");
   }
 
   // ZeroRedundancyOptimizer: parameters by size, largest first, each to the rank with least.
   void assign_owners() {
     std::vector<std::int64_t> sizes;
     for (const Unit& u : c_.units)
-      for (const Parameter& p : u.parameters) sizes.push_back(p.elements);
+      for (const Parameter& p : u.parameters)
+        if (p.trainable) sizes.push_back(p.elements);
     std::stable_sort(sizes.begin(), sizes.end(), std::greater<>());
     owned_.assign(static_cast<std::size_t>(c_.plan.replicas()), 0);
     std::vector<std::vector<std::int64_t>> of(owned_.size());
@@ -201,11 +211,12 @@ class Bucketed final : public DataParallel {
     if (c_.runtime.whole_parameter_shards) {
       for (const Unit& u : c_.units)
         for (const Parameter& p : u.parameters)
-          w.collective(StreamKind::kData, CollectiveOp::kBroadcast, GroupKind::kData,
-                       Bytes(p.elements * element), "parameters");
+          if (p.trainable)
+            w.collective(StreamKind::kData, CollectiveOp::kBroadcast, c_.group(p.expert),
+                         Bytes(p.elements * element), "parameters");
     } else {
       for (const Bucket& b : buckets_)
-        w.collective(StreamKind::kData, CollectiveOp::kAllGather, GroupKind::kData,
+        w.collective(StreamKind::kData, CollectiveOp::kAllGather, c_.group(b.expert),
                      Bytes(b.bytes.value / size_of(c_.precision().gradients).value * element),
                      "parameters");
     }

@@ -20,16 +20,39 @@ constexpr std::array kStrategies{
 
 }  // namespace
 
-std::int64_t Unit::elements() const {
-  std::int64_t n = 0;
-  for (const Parameter& p : parameters) n += p.elements;
+Elements DataContext::elements() const {
+  Elements n;
+  for (const Unit& u : units)
+    for (const Parameter& p : u.parameters) n.add(p);
   return n;
 }
 
-std::int64_t DataContext::elements() const {
-  std::int64_t n = 0;
-  for (const Unit& u : units) n += u.elements();
+Elements DataContext::trainable() const {
+  Elements n;
+  for (const Unit& u : units)
+    for (const Parameter& p : u.parameters)
+      if (p.trainable) n.add(p);
   return n;
+}
+
+std::int64_t DataContext::trainable_tensors() const {
+  std::int64_t n = 0;
+  for (const Unit& u : units)
+    for (const Parameter& p : u.parameters) n += p.trainable;
+  return n;
+}
+
+Elements DataContext::share(const Elements& of) const {
+  const auto part = [&](bool expert) {
+    const std::int64_t n = replicas_of(expert);
+    return (of.of(expert) + n - 1) / n;
+  };
+  return {part(false), part(true)};
+}
+
+Elements DataContext::padded(const Elements& of) const {
+  const Elements s = share(of);
+  return {s.shared * replicas_of(false), s.experts * replicas_of(true)};
 }
 
 void run_backward(StepWriter& w, const Unit& unit, BackwardPart part, GradientStore store) {
@@ -56,7 +79,8 @@ void release_gradient(StepWriter& w, const Unit& u, const Parameter& p) {
 void release_gradients(StepWriter& w, std::span<Unit> units) {
   w.at(0, 0);
   for (const Unit& u : units)
-    for (const Parameter& p : u.parameters) release_gradient(w, u, p);
+    for (const Parameter& p : u.parameters)
+      if (p.trainable) release_gradient(w, u, p);
 }
 
 std::vector<std::int64_t> parameter_elements(const DataContext& c) {
@@ -71,6 +95,14 @@ void set_up_parameters(Setup& setup, const DataContext& c) {
   for (std::int64_t n : parameter_elements(c)) setup.allocate(Bytes(n * size));
 }
 
+std::vector<std::int64_t> trainable_parameter_elements(const DataContext& c) {
+  std::vector<std::int64_t> out;
+  for (const Unit& u : c.units)
+    for (const Parameter& p : u.parameters)
+      if (p.trainable) out.push_back(p.elements);
+  return out;
+}
+
 void set_up_states(Setup& setup, const DataContext& c, std::span<const std::int64_t> elements) {
   if (c.plan.training.optimizer != OptimizerKind::kAdamW) return;
   const std::int64_t size = size_of(c.precision().optimizer_states).value;
@@ -78,9 +110,10 @@ void set_up_states(Setup& setup, const DataContext& c, std::span<const std::int6
 }
 
 void zero_gradients(StepWriter& w, const DataContext& c) {
-  const Bytes bytes(c.elements() * size_of(c.precision().gradients).value);
+  const std::int64_t n = c.trainable().all();
+  const Bytes bytes(n * size_of(c.precision().gradients).value);
   w.kernel(StreamKind::kCompute, Activity::kOptimizer, "fill (gradient buffers)",
-           {"fill", Bytes(0), bytes, c.elements()});
+           {"fill", Bytes(0), bytes, n});
 }
 
 std::span<const DataStrategy> data_strategies() { return kStrategies; }
@@ -91,8 +124,9 @@ bool shares_whole_parameters(const ResolvedPlan& plan, const Runtime& runtime) {
 
 std::unique_ptr<DataParallel> make_data_parallel(const DataContext& c) {
   const Plan& p = c.plan.plan;
-  if (c.plan.replicas() > 1 && p.zero_stage >= 2) return make_fully_sharded(c);
-  if (c.plan.replicas() > 1 && (p.gradient_sync == GradientSync::kOverlap || p.zero_stage == 1))
+  const bool several = c.plan.replicas() > 1;
+  if (several && p.zero_stage >= 2) return make_fully_sharded(c);
+  if (several && (p.gradient_sync == GradientSync::kOverlap || p.zero_stage == 1))
     return make_bucketed(c);
   return make_replicated(c);
 }

@@ -15,6 +15,16 @@ namespace rehearse {
 struct Parameter {
   TensorId tensor = 0;
   std::int64_t elements = 0;
+  bool expert = false;  // of a routed expert: it has replicas of its own
+  bool trainable = true;
+};
+
+// Elements of parameters: of experts, and of everything else.
+struct Elements {
+  std::int64_t shared = 0, experts = 0;
+  std::int64_t all() const { return shared + experts; }
+  std::int64_t of(bool expert) const { return expert ? experts : shared; }
+  void add(const Parameter& p) { (p.expert ? experts : shared) += p.elements; }
 };
 
 // One graph (embedding, a block, the head) of a rank: what data parallelism wraps.
@@ -23,7 +33,6 @@ struct Unit {
   int chunk = 0;
   SegmentMaker* segments = nullptr;
   std::vector<Parameter> parameters;  // that this unit owns (a tied head owns no matrix)
-  std::int64_t elements() const;
 };
 
 // Which part of a backward pass an action asks for.
@@ -65,7 +74,15 @@ struct DataContext {
   std::span<Unit> units;          // of this rank, by position
   std::span<const int> replicas;  // that this rank stands for: the one that owns most counts
   const Precision& precision() const { return plan.training.precision; }
-  std::int64_t elements() const;
+  Elements elements() const;   // of all units
+  Elements trainable() const;  // those that get gradients and are updated
+  std::int64_t trainable_tensors() const;
+  // Ranks that hold the same parameter, and the group in which they meet.
+  int replicas_of(bool expert) const { return expert ? plan.expert_replicas() : plan.replicas(); }
+  static GroupKind group(bool expert) { return expert ? GroupKind::kExpertData : GroupKind::kData; }
+  // An even share for one of the replicas, and what all shares add up to, padded.
+  Elements share(const Elements& of) const;
+  Elements padded(const Elements& of) const;
 };
 
 // Runs backward with the given store; what all strategies without buckets do.
@@ -80,6 +97,7 @@ void set_up_parameters(Setup& setup, const DataContext& c);
 void set_up_states(Setup& setup, const DataContext& c, std::span<const std::int64_t> elements);
 // Elements of every parameter, in order.
 std::vector<std::int64_t> parameter_elements(const DataContext& c);
+std::vector<std::int64_t> trainable_parameter_elements(const DataContext& c);
 
 // Persistent gradient buffers start a step with zeros.
 void zero_gradients(StepWriter& w, const DataContext& c);

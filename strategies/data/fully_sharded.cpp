@@ -29,7 +29,11 @@ enum Slot : std::int32_t {
 class FullySharded final : public DataParallel {
  public:
   explicit FullySharded(const DataContext& c) : c_(c) {
-    for (const Unit& u : c_.units) groups_[group_of(u)] += u.elements();
+    for (const Unit& u : c_.units)
+      for (const Parameter& p : u.parameters) {
+        groups_[group_of(u)].add(p);
+        if (p.trainable) trained_[group_of(u)].add(p);
+      }
   }
 
   void begin_step(StepWriter&) override {
@@ -83,6 +87,7 @@ class FullySharded final : public DataParallel {
     const bool done = !is_edge(u) || first_of_root(u);
     if (!done) return;
     if (last || !keeps_parameters()) reshard(w, g);
+    if (!trained_.contains(g)) return;
     if (last || reduces_each())
       reduce(w, u, first);
     else if (accumulates_wide())
@@ -97,15 +102,11 @@ class FullySharded final : public DataParallel {
 
   void after_optimizer(StepWriter& w) override {
     w.at(0, 0);
-    for (const auto& [g, n] : groups_) w.release(MemoryScope::kRank, g, kShard);
+    for (const auto& [g, n] : trained_) w.release(MemoryScope::kRank, g, kShard);
   }
 
-  std::int64_t updated_elements() const override { return share(c_.elements()); }
-  std::int64_t updated_tensors() const override {
-    std::int64_t n = 0;
-    for (const Unit& u : c_.units) n += static_cast<std::int64_t>(u.parameters.size());
-    return n;
-  }
+  std::int64_t updated_elements() const override { return c_.share(c_.trainable()).all(); }
+  std::int64_t updated_tensors() const override { return c_.trainable_tensors(); }
   // The whole model is built first; then each parameter is replaced by this rank's share of it,
   // block by block, the root's own last.
   void set_up(Setup& setup) const override {
@@ -120,22 +121,24 @@ class FullySharded final : public DataParallel {
                           [&](const auto& w) { return !is_edge(*w.first); });
     for (const auto& [u, ids] : whole)
       for (std::size_t i = 0; i < ids.size(); ++i) {
-        const std::int64_t n = u->parameters[i].elements;
-        setup.allocate(Bytes(share(n) * size));
+        setup.allocate(Bytes(share_of(u->parameters[i]) * size));
         setup.release(ids[i]);
       }
-    std::vector<std::int64_t> shares = parameter_elements(c_);
-    for (std::int64_t& n : shares) n = share(n);
+    std::vector<std::int64_t> shares;
+    for (const Unit& u : c_.units)
+      for (const Parameter& p : u.parameters)
+        if (p.trainable) shares.push_back(share_of(p));
     set_up_states(setup, c_, shares);
   }
 
   Bytes parameter_bytes() const override {
-    return Bytes(share(c_.elements()) * size_of(c_.precision().parameters).value);
+    return Bytes(c_.share(c_.elements()).all() * size_of(c_.precision().parameters).value);
   }
 
  private:
-  std::int64_t share(std::int64_t n) const {
-    return (n + c_.plan.replicas() - 1) / c_.plan.replicas();
+  std::int64_t share_of(const Parameter& p) const {
+    const std::int64_t n = c_.replicas_of(p.expert);
+    return (p.elements + n - 1) / n;
   }
   static bool has_loss(const Unit& u) { return u.segments->graph().name == "head"; }
   // The embedding and the head (with the final norm) are the root's own.
@@ -165,7 +168,7 @@ class FullySharded final : public DataParallel {
     return c_.precision().sharded_fp32 ? c_.precision().compute : c_.precision().parameters;
   }
   Bytes gathered_bytes(int g) const {
-    return Bytes(share(groups_.at(g)) * c_.plan.replicas() * size_of(gathered_type()).value);
+    return Bytes(c_.padded(groups_.at(g)).all() * size_of(gathered_type()).value);
   }
   bool reduces_each() const {
     return c_.plan.plan.gradient_reduction == GradientReduction::kEveryMicroBatch;
@@ -177,26 +180,36 @@ class FullySharded final : public DataParallel {
     return size_of(c_.precision().reduce) > size_of(gathered_type());
   }
 
+  // A group's experts and its other parameters meet their own replicas.
+  void exchange(StepWriter& w, CollectiveOp op, const Elements& of, DType type, const char* label) {
+    const Elements whole = c_.padded(of);
+    for (const bool expert : {false, true}) {
+      const Bytes bytes(whole.of(expert) * size_of(type).value);
+      if (bytes.value > 0 && c_.replicas_of(expert) > 1)
+        w.collective(StreamKind::kData, op, c_.group(expert), bytes, label);
+    }
+  }
+
   void gather(StepWriter& w, int g) {
     if (gathered_.contains(g)) return;
     const Bytes bytes = gathered_bytes(g);
-    const Bytes stored(share(groups_.at(g)) * size_of(c_.precision().parameters).value);
-    const Bytes own(bytes.value / c_.plan.replicas());
+    const Elements mine = c_.share(groups_.at(g));
+    const Bytes stored(mine.all() * size_of(c_.precision().parameters).value);
+    const Bytes own(mine.all() * size_of(gathered_type()).value);
     if (c_.precision().sharded_fp32) {
       w.allocate(MemoryScope::kRank, g, kCastShare, own, MemoryCategory::kTemporary,
                  StreamKind::kCopy);
       w.kernel(StreamKind::kCopy, Activity::kCollective, "multi_tensor_apply_kernel (cast)",
-               {"copy", stored, own, share(groups_.at(g))});
+               {"copy", stored, own, mine.all()});
     }
     w.allocate(MemoryScope::kRank, g, kGathered, bytes, MemoryCategory::kTemporary,
                StreamKind::kCopy);
     w.kernel(StreamKind::kCopy, Activity::kCollective, "multi_tensor_apply_kernel (copy-in)",
-             {"copy", own, own, share(groups_.at(g))});
+             {"copy", own, own, mine.all()});
     w.release(MemoryScope::kRank, g, kCastShare);
     w.order(StreamKind::kCopy, StreamKind::kData);
     if (copied_out_ >= 0) w.wait(StreamKind::kData, copied_out_);
-    w.collective(StreamKind::kData, CollectiveOp::kAllGather, GroupKind::kData, bytes,
-                 "parameters");
+    exchange(w, CollectiveOp::kAllGather, groups_.at(g), gathered_type(), "parameters");
     gathered_[g] = w.record(StreamKind::kData);
   }
 
@@ -204,12 +217,13 @@ class FullySharded final : public DataParallel {
   std::uint32_t unsharded_pieces(StepWriter& w, int g) {
     const auto [it, added] = pieces_.try_emplace(g, 0);
     if (!added) return it->second;
-    const std::int64_t size = size_of(gathered_type()).value * c_.plan.replicas();
+    const std::int64_t size = size_of(gathered_type()).value;
     std::vector<Bytes> sizes;
     for (const Unit& v : c_.units)
       if (group_of(v) == g)
         for (const Parameter& p : v.parameters)
-          sizes.push_back(w.runtime().allocated(Bytes(share(p.elements) * size)));
+          sizes.push_back(
+              w.runtime().allocated(Bytes(share_of(p) * c_.replicas_of(p.expert) * size)));
     return it->second = w.program().add_pieces(std::move(sizes));
   }
 
@@ -233,7 +247,7 @@ class FullySharded final : public DataParallel {
     w.allocate(MemoryScope::kRank, g, kUnsharded, bytes, MemoryCategory::kTemporary,
                StreamKind::kCompute, unsharded_pieces(w, g));
     w.kernel(StreamKind::kCompute, Activity::kCollective, "split_with_sizes_copy_out",
-             {"copy_out", bytes, bytes, groups_.at(g)});
+             {"copy_out", bytes, bytes, groups_.at(g).all()});
     if (forward)
       copied_group_ = g;
     else
@@ -249,12 +263,13 @@ class FullySharded final : public DataParallel {
   void release_gradients_of(StepWriter& w, int g) {
     for (const Unit& v : c_.units)
       if (group_of(v) == g)
-        for (const Parameter& p : v.parameters) release_gradient(w, v, p);
+        for (const Parameter& p : v.parameters)
+          if (p.trainable) release_gradient(w, v, p);
   }
 
   void accumulate(StepWriter& w, const Unit& u, bool first) {
     const int g = group_of(u);
-    const std::int64_t n = groups_.at(g);
+    const std::int64_t n = trained_.at(g).all();
     const Bytes wide(n * size_of(c_.precision().reduce).value),
         narrow(n * size_of(gathered_type()).value);
     if (first) w.allocate(MemoryScope::kRank, g, kAccumulated, wide, MemoryCategory::kGradients);
@@ -265,9 +280,10 @@ class FullySharded final : public DataParallel {
 
   void reduce(StepWriter& w, const Unit& u, bool first) {
     const int g = group_of(u);
-    const std::int64_t n = groups_.at(g);
+    const std::int64_t n = trained_.at(g).all();
+    const std::int64_t mine = c_.share(trained_.at(g)).all();
     const Bytes narrow(n * size_of(gathered_type()).value);
-    const Bytes bytes(share(n) * c_.plan.replicas() * size_of(c_.precision().reduce).value);
+    const Bytes bytes(c_.padded(trained_.at(g)).all() * size_of(c_.precision().reduce).value);
     const bool accumulated = !first && accumulates_wide() && !reduces_each();
     if (reduced_ >= 0) w.wait(StreamKind::kCompute, reduced_);
     if (pending_input_ >= 0) w.release(MemoryScope::kRank, pending_input_, kReduceInput);
@@ -282,16 +298,15 @@ class FullySharded final : public DataParallel {
     else
       release_gradients_of(w, g);
     w.order(StreamKind::kCompute, StreamKind::kData);
-    const Bytes shard(share(n) * size_of(c_.precision().gradients).value);
+    const Bytes shard(mine * size_of(c_.precision().gradients).value);
     const bool adds = !first && reduces_each();
     w.allocate(MemoryScope::kRank, g, adds ? kReduceOutput : kShard, shard,
                MemoryCategory::kGradients, StreamKind::kData);
-    w.collective(StreamKind::kData, CollectiveOp::kReduceScatter, GroupKind::kData, bytes,
-                 "gradients");
+    exchange(w, CollectiveOp::kReduceScatter, trained_.at(g), c_.precision().reduce, "gradients");
     if (adds) {
       w.kernel(StreamKind::kData, Activity::kCollective,
                "vectorized_elementwise_kernel (add shard)",
-               {"vectorized", shard + shard, shard, share(n)});
+               {"vectorized", shard + shard, shard, mine});
       w.release(MemoryScope::kRank, g, kReduceOutput);
     }
     reduced_ = w.record(StreamKind::kData);
@@ -299,8 +314,9 @@ class FullySharded final : public DataParallel {
   }
 
   DataContext c_;
-  std::map<int, std::int64_t> groups_;  // elements of each group
-  std::map<int, EventId> gathered_;     // event of the gather, or -1 once copied out
+  std::map<int, Elements> groups_;   // of each group
+  std::map<int, Elements> trained_;  // those that get gradients
+  std::map<int, EventId> gathered_;  // event of the gather, or -1 once copied out
   EventId copied_out_ = -1, reduced_ = -1;
   int pending_input_ = -1;
   int copied_group_ = -1;

@@ -19,12 +19,12 @@ class Replicated final : public DataParallel {
   }
 
   void finish_backward(StepWriter& w) override {
-    if (c_.plan.replicas() == 1) return;
     const std::int64_t element = size_of(c_.precision().reduce).value;
     for (const Unit& u : c_.units)
       for (const Parameter& p : u.parameters) {
+        if (!p.trainable || c_.replicas_of(p.expert) == 1) continue;
         w.order(StreamKind::kCompute, StreamKind::kData);
-        w.collective(StreamKind::kData, CollectiveOp::kAllReduce, GroupKind::kData,
+        w.collective(StreamKind::kData, CollectiveOp::kAllReduce, c_.group(p.expert),
                      Bytes(p.elements * element), "gradients");
         w.order(StreamKind::kData, StreamKind::kCompute);
       }
@@ -34,23 +34,19 @@ class Replicated final : public DataParallel {
     if (!c_.runtime.persistent_gradients) release_gradients(w, c_.units);
   }
 
-  std::int64_t updated_elements() const override { return c_.elements(); }
-  std::int64_t updated_tensors() const override {
-    std::int64_t n = 0;
-    for (const Unit& u : c_.units) n += static_cast<std::int64_t>(u.parameters.size());
-    return n;
-  }
+  std::int64_t updated_elements() const override { return c_.trainable().all(); }
+  std::int64_t updated_tensors() const override { return c_.trainable_tensors(); }
   Bytes parameter_bytes() const override {
-    return Bytes(c_.elements() * size_of(c_.precision().parameters).value);
+    return Bytes(c_.elements().all() * size_of(c_.precision().parameters).value);
   }
   void set_up(Setup& setup) const override {
     if (c_.runtime.persistent_gradients) return;
     set_up_parameters(setup, c_);
-    set_up_states(setup, c_, parameter_elements(c_));
+    set_up_states(setup, c_, trainable_parameter_elements(c_));
   }
   Bytes persistent_gradient_bytes() const override {
     if (!c_.runtime.persistent_gradients) return Bytes(0);
-    return Bytes(c_.elements() * size_of(c_.precision().gradients).value);
+    return Bytes(c_.trainable().all() * size_of(c_.precision().gradients).value);
   }
 
  private:

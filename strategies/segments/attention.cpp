@@ -24,6 +24,8 @@ AttentionWork whole(const KernelContext& c, const OpGraph& g, const Op& op,
   w.length = axis_size(q, Axis::kSequence);
   w.kv_length = std::max(axis_size(k, Axis::kSequence), axis_size(k, Axis::kKeySequence));
   w.head_size = axis_size(q, Axis::kHeadSize);
+  w.value_size = axis_size(g.tensor(op.inputs[2]), Axis::kHeadSize);
+  if (w.value_size == w.head_size) w.value_size = 0;
   w.causal = c.causal;
   w.dtype = q.dtype;
   w.direction = direction;

@@ -8,6 +8,7 @@ namespace {
 
 bool passes_through(const Op& op, const OpGraph& g) {
   if (op.kind == OpKind::kAdd || op.kind == OpKind::kPositionEmbedding) return true;
+  if (op.kind == OpKind::kJoin && op.parts == 1) return true;  // the gradients are views
   return (op.kind == OpKind::kGather || op.kind == OpKind::kScatter) &&
          g.tensor(op.outputs[0]).view_of != kNoTensor;
 }
@@ -74,9 +75,14 @@ void SegmentBuilder::backward_communication(const Op& op) {
     collective(CollectiveOp::kAllToAll,
                max(graph_.tensor(op.inputs[0]).bytes(), graph_.tensor(op.outputs[0]).bytes()), op,
                GroupKind::kContext);
+  if (is_expert_exchange(op.kind)) expert_exchange(op, false);
   if (op.kind == OpKind::kGatherKeys)
     collective(CollectiveOp::kReduceScatter, graph_.tensor(op.outputs[0]).bytes(), op,
                GroupKind::kContext);
+}
+
+bool SegmentBuilder::hands_on(const Op& op) const {
+  return op.inputs.size() == 1 && gradient_root(op.inputs[0]) == gradient_root(op.outputs[0]);
 }
 
 void SegmentBuilder::input_gradients(const Op& op, bool alone) {
@@ -95,7 +101,7 @@ void SegmentBuilder::input_gradients(const Op& op, bool alone) {
   const bool pass_through = absorbed || passes_through(op, graph_);
   std::vector<TensorId> later;
   for (TensorId in : op.inputs) {
-    if (!wants_gradient(in) || (role_.first && in == graph_.input)) continue;
+    if (!wants_gradient(in) || (role_.first && in == graph_.input) || hands_on(op)) continue;
     if (!pass_through && !gradients_.contains(gradient_root(in)))
       contribute(in, op, false);
     else
@@ -112,9 +118,9 @@ void SegmentBuilder::store_gradient(TensorId p, const Op& op, GradientStore stor
   TrafficBase base;
   base.parameters = graph_.tensor(p).bytes();
   base.element = size_of(graph_.tensor(p).dtype);
-  if (options_.autocast && op.kind == OpKind::kLinear)
+  if (options_.autocast && is_product(op.kind))
     kernels(template_kernels(context_, rt.cast_gradient, base), op, rt.cast_gradient.host);
-  const bool fused = rt.fused_gradient_accumulation && op.kind == OpKind::kLinear;
+  const bool fused = rt.fused_gradient_accumulation && is_product(op.kind);
   if (fused || (store == GradientStore::kFresh && !rt.persistent_gradients)) return;
   if (store != GradientStore::kCopyOut)
     kernels(template_kernels(context_, rt.accumulate_gradient, base), op,
@@ -157,7 +163,7 @@ void SegmentBuilder::weight_gradients(const Op& op, GradientStore asked, bool pr
       allocate(gradient_scope(p), gradient_slot(p),
                Bytes(graph_.tensor(p).elements() * size_of(options_.gradient).value),
                MemoryCategory::kGradients);
-  const bool fused = rt.fused_gradient_accumulation && op.kind == OpKind::kLinear;
+  const bool fused = rt.fused_gradient_accumulation && is_product(op.kind);
   const bool temporary = !fused && (!kept || options_.autocast);
   if (temporary) allocate(scratch, computed);
   if (product)
@@ -169,11 +175,11 @@ void SegmentBuilder::weight_gradients(const Op& op, GradientStore asked, bool pr
 
 void SegmentBuilder::release_saved(std::size_t op) {
   for (TensorId t : backward_.saved[op]) {
-    if (graph_.tensor(t).dtype == DType::kInt64) continue;
+    if (is_data(t)) continue;
     const TensorId r = root(t);
     if (--saved_references_[r] == 0) release_root(r);
   }
-  if (options_.autocast && graph_.ops[op].kind == OpKind::kLinear)
+  if (options_.autocast && is_product(graph_.ops[op].kind))
     for (TensorId p : graph_.ops[op].parameters) release(MemoryScope::kFrame, cast_slot(p));
 }
 
@@ -252,21 +258,20 @@ void SegmentBuilder::parameter_gradients(const Op& op, GradientStore store, Part
 // two.
 bool SegmentBuilder::deferred(const Op& op) const {
   if (op.parameters.empty()) return false;
-  return op.kind == OpKind::kLinear || context_.runtime.splits_backward_by_autograd;
+  return is_product(op.kind) || context_.runtime.splits_backward_by_autograd;
 }
 
 // Whether the first part frees what an operator saved. Autograd keeps the graph for the second, but
 // for the loss, which nothing with parameters leads to.
 bool SegmentBuilder::freed_by_inputs(const Op& op) const {
-  if (!context_.runtime.splits_backward_by_autograd) return op.kind != OpKind::kLinear;
+  if (!context_.runtime.splits_backward_by_autograd) return !is_product(op.kind);
   return role_.last && (op.kind == OpKind::kCrossEntropy || op.kind == OpKind::kCast);
 }
 
 void SegmentBuilder::count_saved(Part part) {
   for (std::size_t op = 0; op < graph_.ops.size(); ++op)
     for (TensorId t : backward_.saved[op])
-      if (graph_.tensor(t).dtype != DType::kInt64 &&
-          (part != Part::kWeights || !freed_by_inputs(graph_.ops[op])))
+      if (!is_data(t) && (part != Part::kWeights || !freed_by_inputs(graph_.ops[op])))
         ++saved_references_[root(t)];
 }
 
@@ -285,7 +290,7 @@ void SegmentBuilder::backward_weights(GradientStore store) {
   for (const GradOp& step : backward_order(Part::kWeights)) {
     const auto index = static_cast<std::size_t>(step.forward);
     const Op& op = graph_.ops[index];
-    const bool product = op.kind == OpKind::kLinear;
+    const bool product = is_product(op.kind);
     if (!deferred(op) || (product && step.kind != GradKind::kParameters)) continue;
     const bool autograd = context_.runtime.splits_backward_by_autograd;
     const std::int32_t copy = next_slot_++;
@@ -323,7 +328,7 @@ void SegmentBuilder::backward_operator(const GradOp& step, GradientStore store, 
   const Op& op = graph_.ops[static_cast<std::size_t>(step.forward)];
   const bool later = part == Part::kInputs && deferred(op);
   input_gradients(op, later);
-  if (!later && !op.parameters.empty() && op.kind != OpKind::kLinear)
+  if (!later && !op.parameters.empty() && !is_product(op.kind))
     weight_gradients(op, store, false);
 }
 
@@ -342,7 +347,7 @@ void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {
     const GradOp& step = steps[i];
     const auto index = static_cast<std::size_t>(step.forward);
     const Op& op = graph_.ops[index];
-    const bool product = op.kind == OpKind::kLinear;
+    const bool product = is_product(op.kind);
     const bool weights = step.kind == GradKind::kParameters && product;
     const bool last = i + 1 == steps.size() || steps[i + 1].forward != step.forward;
     const bool in_place = op.kind == OpKind::kCrossEntropy && context_.runtime.loss_in_place;
@@ -362,7 +367,8 @@ void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {
       }
     }
     if (last) {
-      for (TensorId out : op.outputs) drop_gradient(gradient_root(out));
+      if (!hands_on(op))
+        for (TensorId out : op.outputs) drop_gradient(gradient_root(out));
       if (part == Part::kInputs && deferred(op))
         allocate(MemoryScope::kFrame, deferred_slot(step.forward),
                  graph_.tensor(op.outputs[0]).bytes(), MemoryCategory::kActivations);

@@ -6,7 +6,9 @@ namespace rehearse {
 namespace {
 
 int ranks_of(const SegmentOptions& o, GroupKind group) {
-  return group == GroupKind::kContext ? o.context_ranks : o.tensor_ranks;
+  return group == GroupKind::kContext  ? o.context_ranks
+         : group == GroupKind::kExpert ? o.expert_ranks
+                                       : o.tensor_ranks;
 }
 
 }  // namespace
@@ -35,7 +37,8 @@ void SegmentBuilder::kernels(const std::vector<Kernel>& list, const Op& op, Seco
   const Runtime& rt = context_.runtime;
   for (const Kernel& k : list) {
     if (beside_.empty() || std::holds_alternative<MemoryWork>(k.work)) {
-      emit({k, rt.host_per_kernel, label, activity_});
+      emit({k, rt.host_per_kernel + k.host, label, activity_});
+      if (k.synchronizes) emit({Synchronize{}, Seconds(0), label, activity_});
       continue;
     }
     emit({Overlap{beside_.front(), k, rt.host_per_kernel}, rt.host_per_collective, label,
@@ -145,7 +148,7 @@ void SegmentBuilder::release_root(TensorId r) {
 
 bool SegmentBuilder::wants_gradient(TensorId t) const {
   const Tensor& x = graph_.tensor(t);
-  if (x.dtype == DType::kInt64 || x.dtype == DType::kBool) return false;
+  if (!is_floating(x.dtype)) return false;
   return x.kind != TensorKind::kParameter;
 }
 
@@ -162,7 +165,7 @@ std::set<TensorId> SegmentBuilder::saved_roots() const {
   std::set<TensorId> out;
   for (const auto& list : backward_.saved)
     for (TensorId t : list)
-      if (graph_.tensor(t).dtype != DType::kInt64) out.insert(root(t));
+      if (!is_data(t)) out.insert(root(t));
   return out;
 }
 
@@ -177,8 +180,7 @@ std::set<TensorId> SegmentBuilder::kept_roots() const {
       for (TensorId t : op.outputs) made.insert(root(t));
   for (std::size_t i = 0; i < graph_.ops.size(); ++i)
     for (TensorId t : backward_.saved[i])
-      if (graph_.tensor(t).dtype != DType::kInt64 &&
-          (!recomputed(graph_.ops[i]) || !made.contains(root(t))))
+      if (!is_data(t) && (!recomputed(graph_.ops[i]) || !made.contains(root(t))))
         out.insert(root(t));
   return out;
 }

@@ -71,6 +71,12 @@ class SegmentBuilder {
   TensorId root(TensorId t) const;
   TensorId gradient_root(TensorId t) const;
   bool is_input_root(TensorId r) const { return r == root(graph_.input); }
+  // Token ids and targets, which the data loader owns.
+  bool is_data(TensorId t) const {
+    return graph_.tensor(t).kind == TensorKind::kInput && !is_floating(graph_.tensor(t).dtype);
+  }
+  // An operator whose gradient needs no place of its own: it hands on the one it gets.
+  bool hands_on(const Op& op) const;
   void release_root(TensorId r);
   std::int32_t slot(TensorId r) const;
   bool wants_gradient(TensorId t) const;
@@ -80,6 +86,9 @@ class SegmentBuilder {
   void forward_kernels_of(const Op& op);
   void forward_communication(const Op& op);
   void backward_communication(const Op& op);
+  static bool is_expert_exchange(OpKind kind);
+  void expert_exchange(const Op& op, bool forward);
+  Bytes counts_bytes() const;
   std::vector<TensorId> gather_again(const Op& op, bool beside_kernel);
   bool overlaps(Part part) const;
   std::vector<GradOp> backward_order(Part part) const;

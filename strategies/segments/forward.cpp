@@ -6,7 +6,7 @@
 namespace rehearse {
 
 void SegmentBuilder::cast_parameters(const Op& op) {
-  if (!options_.autocast || op.kind != OpKind::kLinear) return;
+  if (!options_.autocast || !is_product(op.kind)) return;
   for (TensorId p : op.parameters) {
     TrafficBase base;
     base.parameters = graph_.tensor(p).bytes();
@@ -15,6 +15,29 @@ void SegmentBuilder::cast_parameters(const Op& op) {
     kernels(template_kernels(context_, context_.runtime.cast_parameter, base), op,
             context_.runtime.cast_parameter.host);
   }
+}
+
+bool SegmentBuilder::is_expert_exchange(OpKind kind) {
+  return kind == OpKind::kDispatch || kind == OpKind::kReturn || kind == OpKind::kGatherTokens ||
+         kind == OpKind::kScatterTokens;
+}
+
+// Rows to the ranks of their experts and back: each rank's buffer is the larger of what it sends
+// and what it receives.
+void SegmentBuilder::expert_exchange(const Op& op, bool forward) {
+  const Bytes in = graph_.tensor(op.inputs[0]).bytes(), out = graph_.tensor(op.outputs[0]).bytes();
+  CollectiveOp kind = CollectiveOp::kAllToAll;
+  if (op.kind == OpKind::kGatherTokens || op.kind == OpKind::kScatterTokens)
+    kind = (op.kind == OpKind::kGatherTokens) == forward ? CollectiveOp::kAllGather
+                                                         : CollectiveOp::kReduceScatter;
+  collective(kind, max(in, out), op, GroupKind::kExpert);
+}
+
+// One int64 for each expert.
+Bytes SegmentBuilder::counts_bytes() const {
+  for (const Op& op : graph_.ops)
+    if (op.kind == OpKind::kRoute) return Bytes(8 * graph_.tensor(op.inputs[0]).dims.back().size);
+  return Bytes(0);
 }
 
 void SegmentBuilder::forward_communication(const Op& op) {
@@ -27,6 +50,7 @@ void SegmentBuilder::forward_communication(const Op& op) {
   if (op.kind == OpKind::kSequenceToHeads || op.kind == OpKind::kHeadsToSequence)
     collective(CollectiveOp::kAllToAll, max(in, graph_.tensor(op.outputs[0]).bytes()), op,
                GroupKind::kContext);
+  if (is_expert_exchange(op.kind)) expert_exchange(op, true);
   if (op.kind == OpKind::kGatherKeys)
     collective(CollectiveOp::kAllGather, graph_.tensor(op.outputs[0]).bytes(), op,
                GroupKind::kContext);
@@ -38,6 +62,9 @@ void SegmentBuilder::forward_communication(const Op& op) {
 }
 
 void SegmentBuilder::forward_kernels_of(const Op& op) {
+  // The other ranks' counts have come before the host reads its own.
+  if (op.kind == OpKind::kCounts && context_.runtime.exchanges_counts)
+    collective(CollectiveOp::kAllToAll, counts_bytes(), op, GroupKind::kExpert);
   if (op.ring > 1)
     for (Bytes b : ring_messages(graph_, op, AttentionDirection::kForward))
       beside(CollectiveOp::kSendRecv, b, GroupKind::kContext);
@@ -92,7 +119,7 @@ void SegmentBuilder::forward(const std::set<TensorId>& keep, std::size_t end, Ac
   std::map<TensorId, std::size_t> last_use;
   for (std::size_t i = 0; i < end; ++i) {
     const FusedRun* run = run_of(i);
-    for (const auto* list : {&graph_.ops[i].inputs, &graph_.ops[i].outputs})
+    for (const auto* list : {&graph_.ops[i].inputs, &graph_.ops[i].outputs, &graph_.ops[i].holds})
       for (TensorId t : *list)
         if (!run || !run->inside.contains(root(t))) last_use[root(t)] = run ? run->end - 1 : i;
   }

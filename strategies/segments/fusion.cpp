@@ -84,7 +84,7 @@ OpGraph with_fused_tensors(OpGraph graph, const Runtime& runtime) {
 
 std::vector<OpId> regathers(const Runtime& runtime, const OpGraph& graph, const Op& op) {
   std::vector<OpId> out;
-  const bool uses = op.kind == OpKind::kLinear || op.kind == OpKind::kAttention;
+  const bool uses = is_product(op.kind) || op.kind == OpKind::kAttention;
   if (!runtime.regathers_sequence || !uses) return out;
   for (std::size_t i = 0; i < graph.ops.size(); ++i) {
     const Op& gather = graph.ops[i];

@@ -21,14 +21,15 @@ Bytes traffic(const Traffic& t, Bytes input, const TrafficBase& base) {
 }
 
 struct LinearShape {
-  std::int64_t tokens, in, out;
+  std::int64_t tokens, in, out, groups;
 };
 
 LinearShape linear_shape(const OpGraph& g, const Op& op) {
   const Tensor& x = g.tensor(op.inputs[0]);
   const Tensor& w = g.tensor(op.parameters[0]);
   const std::int64_t in = w.dims.back().size;
-  return {x.elements() / in, in, w.dims.front().size};
+  return {x.elements() / in, in, w.dims[w.dims.size() - 2].size,
+          std::max<std::int64_t>(1, static_cast<std::int64_t>(op.groups.size()))};
 }
 
 std::int64_t axis_size(const Tensor& t, Axis axis) {
@@ -67,6 +68,8 @@ void append(std::vector<Kernel>& to, std::vector<Kernel> from) {
 TrafficBase traffic_base(const OpGraph& g, const Op& op) {
   TrafficBase b;
   for (TensorId i : op.inputs) b.inputs.push_back(g.tensor(i).bytes());
+  for (TensorId o : op.outputs)
+    if (g.tensor(o).view_of == kNoTensor) b.outputs.push_back(g.tensor(o).bytes());
   b.output = g.tensor(op.outputs[0]).bytes();
   b.element = size_of(g.tensor(op.outputs[0]).dtype);
   b.columns = g.tensor(op.outputs[0]).dims.back().size;
@@ -89,18 +92,19 @@ std::vector<Kernel> template_kernels(const KernelContext& c, const PassTemplate&
     w.written = traffic(k.write, input, base);
     w.elements = max(w.written, Bytes(w.read.value / 2)).value /
                  std::max<std::int64_t>(1, base.element.value);
-    out.push_back({w, c.names.intern(k.name)});
+    out.push_back({w, c.names.intern(k.name), k.synchronizes, k.host});
   };
-  // Kernels of each input run input by input, last first, as autograd and Python evaluate q then k
-  // in forward; the order does not change a price.
-  bool any_each = false;
-  for (const KernelTemplate& k : pass.kernels) any_each |= k.each_input;
-  for (const KernelTemplate& k : pass.kernels)
-    if (!k.each_input) add(k, first);
-  if (any_each)
-    for (Bytes input : base.inputs)
+  // Kernels of each tensor run tensor by tensor; the order does not change a price.
+  const auto add_each = [&](KernelTemplate::Each each, const std::vector<Bytes>& tensors) {
+    for (Bytes t : tensors)
       for (const KernelTemplate& k : pass.kernels)
-        if (k.each_input) add(k, input);
+        if (k.each == each) add(k, t);
+  };
+  for (const KernelTemplate& k : pass.kernels)
+    if (k.each == KernelTemplate::Each::kOnce)
+      for (int i = 0; i < k.count; ++i) add(k, first);
+  add_each(KernelTemplate::Each::kInput, base.inputs);
+  add_each(KernelTemplate::Each::kOutput, base.outputs);
   return out;
 }
 
@@ -134,6 +138,8 @@ namespace {
 // narrower one is what that one's backward is, and the other way round.
 std::vector<Kernel> pass_kernels(const KernelContext& c, const OpGraph& g, const Op& op,
                                  bool forward, std::optional<bool> of_parameters = {}) {
+  // What was one behind the other is cut without a copy where nothing has to be sorted by sender.
+  if (op.kind == OpKind::kJoin && op.parts == 1 && !forward) return {};
   OperatorTemplate t = template_of(c.runtime, g, op);
   if (of_parameters)
     std::erase_if(t.backward.kernels,
@@ -168,9 +174,10 @@ std::vector<Kernel> attention_kernels(const KernelContext& c, const OpGraph& g, 
 
 std::vector<Kernel> forward_kernels(const KernelContext& c, const OpGraph& g, const Op& op) {
   std::vector<Kernel> out = pass_kernels(c, g, op, true);
-  if (op.kind == OpKind::kLinear) {
+  if (is_product(op.kind)) {
     const LinearShape s = linear_shape(g, op);
     GemmWork w;
+    w.groups = s.groups;
     w.m = s.tokens;
     w.n = s.out;
     w.k = s.in;
@@ -197,9 +204,10 @@ std::vector<Kernel> input_gradient_kernels(const KernelContext& c, const OpGraph
     append(out, attention_kernels(c, g, op, AttentionDirection::kBackward));
   append(out,
          pass_kernels(c, g, op, false, inputs_alone ? std::optional<bool>(false) : std::nullopt));
-  if (op.kind == OpKind::kLinear) {
+  if (is_product(op.kind)) {
     const LinearShape s = linear_shape(g, op);
     GemmWork w;
+    w.groups = s.groups;
     w.m = s.tokens;
     w.n = s.in;
     w.k = s.out;
@@ -228,6 +236,7 @@ std::vector<Kernel> weight_gradient_kernels(const KernelContext& c, const OpGrap
       template_kernels(c, c.runtime.of(op.kind).backward, traffic_base(g, op));
   const LinearShape s = linear_shape(g, op);
   GemmWork w;
+  w.groups = s.groups;
   w.m = s.out;
   w.n = s.in;
   w.k = s.tokens;

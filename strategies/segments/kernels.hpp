@@ -35,11 +35,12 @@ std::vector<Kernel> weight_gradient_kernels(const KernelContext& c, const OpGrap
 // A template applied to given sizes: what `input`, `output` and `parameters` mean for it.
 struct TrafficBase {
   std::vector<Bytes> inputs;
-  Bytes output{0};
+  Bytes output{0};  // the first
   Bytes parameters{0};
   Bytes element{2};          // bytes of an element, for kernels that are bound by elements
   std::int64_t columns = 0;  // last dimension of the output, for kernels with a block a few columns
   std::int64_t rows = 0;     // and what is before it
+  std::vector<Bytes> outputs = {};  // but for views
 };
 std::vector<Kernel> template_kernels(const KernelContext& c, const PassTemplate& pass,
                                      const TrafficBase& base);

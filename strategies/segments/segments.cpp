@@ -44,7 +44,7 @@ std::vector<SegmentMaker::Cast> SegmentMaker::casts_left() const {
   std::vector<Cast> out;
   if (!options_.autocast || !recomputes()) return out;
   for (const Op& op : graph_.ops)
-    if (op.kind == OpKind::kLinear)
+    if (is_product(op.kind))
       for (TensorId p : op.parameters)
         out.push_back({static_cast<std::int32_t>(2 + graph_.tensors.size()) + p,
                        Bytes(graph_.tensor(p).bytes().value / 2)});

@@ -38,6 +38,7 @@ struct SegmentOptions {
   bool vocabulary_parallel = false;
   int tensor_ranks = 1;
   int context_ranks = 1;
+  int expert_ranks = 1;
   bool keep_logits = false;       // the pipeline returns them at the end of the step
   bool tied = false;              // embedding and head are on this rank and share their weight
   DType gradient = DType::kBf16;  // of stored parameter gradients

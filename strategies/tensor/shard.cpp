@@ -10,13 +10,17 @@ std::int64_t divided_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b
 
 class Sharder {
  public:
-  Sharder(const Model& model, const TensorSharding& how) : model_(model), how_(how) {}
+  Sharder(const ModelGraphs& graphs, const TensorSharding& how)
+      : model_(graphs.model), how_(how), experts_cut_(graphs.options.experts.cut) {}
 
   OpGraph block(OpGraph g) const {
-    insert(g, "qkv", OpKind::kGather);
-    insert(g, "up", OpKind::kGather);
-    insert(g, "proj", OpKind::kScatter);
-    insert(g, "down", OpKind::kScatter);
+    for (const char* name : {"qkv", "q_up", "kv_up", "up", "shared.up"})
+      insert(g, name, OpKind::kGather);
+    for (const char* name : {"proj", "down", "shared.down"}) insert(g, name, OpKind::kScatter);
+    if (experts_cut_) {
+      insert(g, has(g, "arrange") ? "arrange" : "experts.up", OpKind::kGather);
+      insert(g, has(g, "join") ? "join" : "experts.down", OpKind::kScatter);
+    }
     divide(g);
     return g;
   }
@@ -35,6 +39,10 @@ class Sharder {
   }
 
  private:
+  static bool has(const OpGraph& g, const std::string& name) {
+    return std::any_of(g.ops.begin(), g.ops.end(), [&](const Op& o) { return o.name == name; });
+  }
+
   // A gather goes before the operator `at`, a scatter after it.
   void insert(OpGraph& g, const std::string& at, OpKind kind) const {
     const auto it =
@@ -48,7 +56,11 @@ class Sharder {
     t.view_of = how_.sequence_parallel ? kNoTensor : x;
     const auto y = static_cast<TensorId>(g.tensors.size());
     g.tensors.push_back(t);
-    Op op{kind, at + (before ? ".gather" : ".scatter"), {x}, {}, {y}};
+    Op op;
+    op.kind = kind;
+    op.name = at + (before ? ".gather" : ".scatter");
+    op.inputs = {x};
+    op.outputs = {y};
     if (before) {
       it->inputs[0] = y;
       g.ops.insert(it, op);
@@ -80,6 +92,8 @@ class Sharder {
       case Axis::kKeySequence:
       case Axis::kHidden:
       case Axis::kHeadSize:
+      case Axis::kRows:
+      case Axis::kExperts:
         return d.size;
     }
     return d.size;
@@ -93,8 +107,7 @@ class Sharder {
       if (op.kind == OpKind::kGather) whole.insert(op.outputs[0]);
       if (op.kind == OpKind::kScatter) whole.insert(op.inputs[0]);
       if (entry) whole.insert(op.inputs.begin(), op.inputs.end());
-      if (op.kind == OpKind::kLinear || op.kind == OpKind::kCast ||
-          op.kind == OpKind::kCrossEntropy)
+      if (op.kind != OpKind::kScatter && op.kind != OpKind::kGather)
         if (std::any_of(op.inputs.begin(), op.inputs.end(),
                         [&](TensorId i) { return whole.contains(i); })) {
           for (TensorId o : op.outputs) whole.insert(o);
@@ -115,22 +128,25 @@ class Sharder {
                           !whole.contains(static_cast<TensorId>(i));
       if (region)
         for (Dim& d : t.dims)
-          if (d.axis == Axis::kSequence) d.size = divided_up(d.size, how_.ranks);
+          if (d.axis == Axis::kSequence || d.axis == Axis::kRows)
+            d.size = divided_up(d.size, how_.ranks);
     }
   }
 
   const Model& model_;
   const TensorSharding& how_;
+  bool experts_cut_;
 };
 
 }  // namespace
 
 ModelGraphs shard(const ModelGraphs& graphs, const TensorSharding& how) {
   if (how.ranks == 1) return graphs;
-  const Sharder s(graphs.model, how);
+  const Sharder s(graphs, how);
   ModelGraphs out = graphs;
   out.embedding = s.embedding(graphs.embedding);
   out.block = s.block(graphs.block);
+  for (OpGraph& g : out.variants) g = s.block(std::move(g));
   out.head = s.head(graphs.head);
   return out;
 }

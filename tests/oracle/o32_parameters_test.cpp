@@ -36,6 +36,46 @@ TEST_CASE("o32: models that ship have their published number of parameters") {
   }
 }
 
+// Experts: of every layer's E expert MLPs (3 h F each) a token meets k. DeepSeek's count leaves out
+// the layer that predicts a further token; gpt-oss's 5.1 billion active ones leave out the
+// embedding.
+TEST_CASE("o32: models with experts have their published numbers of parameters, all and active") {
+  struct Row {
+    const char* name;
+    std::int64_t all;
+    double active_billions, tolerance;
+  };
+  for (const Row& r :
+       {Row{"mixtral-8x7b", 46702792704, 12.88, 0.005},
+        Row{"mixtral-8x22b", 140620634112, 39.15, 0.01},
+        Row{"qwen3-30b-a3b", 30532122624, 3.35, 0.005},
+        Row{"qwen3-235b-a22b", 235093634560, 22.19, 0.01},
+        Row{"deepseek-v2", 235741434880, 21.4, 0.05}, Row{"deepseek-v3", 671026404352, 37.55, 0.01},
+        Row{"gpt-oss-120b", 116829156672, 5.13 + 0.579, 0.005}}) {
+    CAPTURE(r.name);
+    const Model m = shipped_model(r.name);
+    CHECK(parameter_count(m) == r.all);
+    CHECK(static_cast<double>(active_parameter_count(m)) / 1e9 ==
+          Approx(r.active_billions).margin(r.tolerance));
+  }
+}
+
+// The graphs have as many as the formula.
+TEST_CASE("o32: the graphs of models with experts hold the same parameters") {
+  for (const char* name : {"mixtral-8x7b", "qwen3-30b-a3b", "deepseek-v3", "gpt-oss-120b"})
+    for (const bool grouped : {false, true}) {
+      CAPTURE(name, grouped);
+      const Model m = shipped_model(name);
+      GraphOptions options;
+      options.sequence = 64;
+      options.experts.grouped = grouped;
+      const ModelGraphs g = build_graphs(m, options);
+      std::int64_t n = g.embedding.parameter_count() + g.head.parameter_count();
+      for (std::int64_t l = 0; l < m.layers; ++l) n += layer_graph(g, l).parameter_count();
+      CHECK(n == parameter_count(m));
+    }
+}
+
 // Narayanan et al. 2021, equation 2: P = 12 l h^2 (1 + 13/(12 h) + (V + s)/(12 l h)), which leaves
 // out the final norm's 2 h. Their table 1 prints 529.6 and 1008.0 billion, Korthikanti et al. 22.
 TEST_CASE("o32: Megatron's models follow the formula of their paper") {

@@ -120,21 +120,38 @@ TEST_CASE("model: an unknown key is an error with the nearest one") {
 TEST_CASE("model: a missing model_type is an error that lists the families") {
   const std::string text = mistakes_of("{hidden_size: 64}");
   CHECK(contains(text, "model_type"));
-  CHECK(contains(text, "gpt2, llama, mistral, mpt, qwen2, qwen3"));
+  CHECK(contains(text, "gpt2, llama, mistral, mpt, qwen2, qwen3, mixtral"));
 }
 
 TEST_CASE("model: an unknown model_type is an error with the nearest one") {
   CHECK(contains(mistakes_of("model_type: lama"), "did you mean 'llama'?"));
 }
 
-TEST_CASE("model: mixtures of experts are refused by family and by key") {
-  for (const char* type : {"mixtral", "qwen3_moe", "deepseek_v3"}) {
+TEST_CASE("model: families with experts of another kind are refused by name") {
+  for (const char* type : {"dbrx", "llama4_text"})
     CHECK(contains(mistakes_of(std::string("model_type: ") + type), "experts are not simulated"));
-  }
+}
+
+TEST_CASE("model: keys of experts and of latent attention are refused where there are none") {
   CHECK(contains(mistakes_of("{model_type: llama, num_local_experts: 8}"),
-                 "experts are not simulated"));
+                 "a key of a model with experts"));
+  CHECK(contains(mistakes_of("{model_type: mixtral, first_k_dense_replace: 1}"),
+                 "a key of a model with experts"));
   CHECK(contains(mistakes_of("{model_type: llama, kv_lora_rank: 512}"),
-                 "latent attention is not simulated"));
+                 "a key of latent attention"));
+}
+
+TEST_CASE("model: a token cannot go to more experts than there are") {
+  CHECK(contains(mistakes_of("{model_type: mixtral, num_experts_per_tok: 9}"), "of 8 experts"));
+}
+
+TEST_CASE("model: which layers have experts") {
+  const Model deepseek = model_of("{model_type: deepseek_v3, num_hidden_layers: 5}");
+  CHECK(deepseek.expert_layers == std::vector<bool>{false, false, false, true, true});
+  const Model qwen = model_of(
+      "{model_type: qwen3_moe, num_hidden_layers: 5, decoder_sparse_step: 2, mlp_only_layers: "
+      "[3]}");
+  CHECK(qwen.expert_layers == std::vector<bool>{false, true, false, false, false});
 }
 
 TEST_CASE("model: heads must divide the hidden size unless head_dim is given") {

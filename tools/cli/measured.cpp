@@ -16,14 +16,18 @@ using Json = nlohmann::ordered_json;
 
 Json model_of(const Json& row) {
   const Json& m = row.at("model");
-  const bool gpt = m.at("family") == "gpt";
+  const bool gpt = m.at("family") == "gpt", experts = m.contains("experts");
   Json out{{"description", row.value("model_name", "measured")},
-           {"model_type", gpt ? "gpt2" : "llama"},
+           {"model_type", gpt ? "gpt2" : experts ? "mixtral" : "llama"},
            {"num_hidden_layers", m.at("layers")},
            {"hidden_size", m.at("hidden")},
            {"num_attention_heads", m.at("heads")},
            {"vocab_size", m.at("vocab")},
            {"tie_word_embeddings", m.value("tied", false)}};
+  if (experts) {
+    out["num_local_experts"] = m.at("experts");
+    out["num_experts_per_tok"] = m.at("topk");
+  }
   if (gpt) {
     out["n_inner"] = m.at("ffn");
     out["n_positions"] = row.at("seq");
@@ -67,6 +71,7 @@ Json plan_of(const Json& row) {
   } else if (kind == "fsdp" || kind == "zero1" || kind == "zero2") {
     out["zero_stage"] = kind == "zero1" ? 1 : kind == "zero2" ? 2 : 3;
   }
+  if (p.value("ep", false)) out["expert_parallel"] = p.value("dp", 1);
   if (ulysses(row)) {
     out["data_parallel"] = 1;
     out["context_parallel"] = p.value("dp", 1);
@@ -85,7 +90,6 @@ std::string precision_of(const Json& row) {
 
 // What a row asks for that training of dense models under the plans of this version is not.
 std::string beyond(const Json& row) {
-  if (row.at("model").contains("experts")) return "experts are not simulated";
   if (row.contains("lora")) return "LoRA is not simulated";
   return "";
 }

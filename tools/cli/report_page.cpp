@@ -7,6 +7,7 @@
 
 #include "sim/base/dtype.hpp"
 #include "sim/report/writers/page.hpp"
+#include "strategies/expert/expert_parallel.hpp"
 #include "tools/cli/kernel_totals.hpp"
 
 namespace rehearse {
@@ -57,7 +58,13 @@ Sent sent_by(const Simulation& s, const RankProgram& rank) {
 }
 
 // The members of a rank's group, in the order of the ring.
-std::vector<int> members(const RankMap& map, const RankMap::Place& place, GroupKind kind) {
+std::vector<int> members(const ResolvedPlan& plan, const RankMap& map, const RankMap::Place& place,
+                         GroupKind kind) {
+  const auto of_stage = [&](auto members_of) {
+    const std::vector<int> ranks = map.stage_ranks(place.pipeline);
+    const auto at = std::lower_bound(ranks.begin(), ranks.end(), map.rank_of(place));
+    return members_of(plan, ranks, static_cast<std::size_t>(at - ranks.begin()));
+  };
   switch (kind) {
     case GroupKind::kTensor:
       return map.group(place, "tp");
@@ -80,6 +87,10 @@ std::vector<int> members(const RankMap& map, const RankMap::Place& place, GroupK
       const auto at = static_cast<std::size_t>(place.pipeline);
       return {stages[at], stages[stages.size() - 1 - at]};
     }
+    case GroupKind::kExpert:
+      return of_stage(expert_group);
+    case GroupKind::kExpertData:
+      return of_stage(expert_replicas);
     default:
       return {};
   }
@@ -109,7 +120,7 @@ void fill_matrix(const Simulation& s, PageDetails& details) {
     for (const auto& [to, bytes] : sent.message)
       add(map.group(place, "pp")[static_cast<std::size_t>(to)], bytes);
     for (const auto& [what, bytes] : sent.collective) {
-      const std::vector<int> group = members(map, place, what.first);
+      const std::vector<int> group = members(s.plan, map, place, what.first);
       const auto me = std::find(group.begin(), group.end(), r);
       if (me == group.end() || group.size() < 2) continue;
       if (!what.second) {

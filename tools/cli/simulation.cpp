@@ -24,13 +24,15 @@ Flops recomputed_flops(const Simulation& s) {
   o.sequence = t.sequence_length;
   const ModelGraphs graphs = build_graphs(s.model, o);
   Flops sum(0);
-  for (const Op& op : graphs.block.ops) {
-    const bool core =
-        op.kind == OpKind::kAttention || op.kind == OpKind::kScores || op.kind == OpKind::kContext;
-    if (t.recompute == Recompute::kFull || core) sum += forward_flops(graphs.block, op, false);
+  for (std::int64_t l = 0; l < s.model.layers; ++l) {
+    const OpGraph& g = layer_graph(graphs, l);
+    for (const Op& op : g.ops) {
+      const bool core = op.kind == OpKind::kAttention || op.kind == OpKind::kScores ||
+                        op.kind == OpKind::kContext;
+      if (t.recompute == Recompute::kFull || core) sum += forward_flops(g, op, false);
+    }
   }
-  return sum * (static_cast<double>(s.model.layers) *
-                static_cast<double>(t.global_batch_size / t.micro_batch_size));
+  return sum * (static_cast<double>(t.global_batch_size / t.micro_batch_size));
 }
 
 // Of the cluster's GPUs, of whatever types.

@@ -1,0 +1,77 @@
+#include "strategies/expert/load.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace rehearse {
+namespace {
+
+// splitmix64 (Steele et al. 2014): the same numbers on every machine.
+std::uint64_t next(std::uint64_t& state) {
+  state += 0x9e3779b97f4a7c15U;
+  std::uint64_t z = state;
+  z = (z ^ (z >> 30U)) * 0xbf58476d1ce4e5b9U;
+  z = (z ^ (z >> 27U)) * 0x94d049bb133111ebU;
+  return z ^ (z >> 31U);
+}
+
+std::vector<double> shares_of(const ExpertLoad& load, std::int64_t experts) {
+  std::vector<double> shares(static_cast<std::size_t>(experts), 1);
+  if (load.distribution == LoadDistribution::kUniform) return shares;
+  for (std::size_t i = 0; i < shares.size(); ++i)
+    shares[i] = std::pow(static_cast<double>(i + 1), -load.exponent);
+  auto state = static_cast<std::uint64_t>(load.seed);
+  for (std::size_t i = shares.size(); i > 1; --i) std::swap(shares[i - 1], shares[next(state) % i]);
+  return shares;
+}
+
+}  // namespace
+
+std::vector<std::int64_t> expert_rows(const ExpertLoad& load, std::int64_t rows,
+                                      std::int64_t tokens, std::int64_t experts) {
+  std::vector<double> shares = shares_of(load, experts);
+  std::vector<std::int64_t> out(shares.size(), 0);
+  std::int64_t left = rows;
+  // What is too much for the most wanted goes to the others in proportion.
+  while (left > 0) {
+    double open = 0;
+    for (std::size_t i = 0; i < out.size(); ++i) open += out[i] < tokens ? shares[i] : 0;
+    if (open <= 0) break;
+    const std::int64_t now = left;
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      if (out[i] >= tokens) continue;
+      const auto wanted =
+          static_cast<std::int64_t>(std::floor(static_cast<double>(now) * shares[i] / open));
+      const std::int64_t given = std::min(wanted, tokens - out[i]);
+      out[i] += given;
+      left -= given;
+    }
+    if (left == now)  // less than one row each
+      for (std::size_t i = 0; i < out.size() && left > 0; ++i)
+        if (out[i] < tokens) {
+          ++out[i];
+          --left;
+        }
+  }
+  return out;
+}
+
+std::vector<std::int64_t> fullest_rank(const std::vector<std::int64_t>& rows, int ranks) {
+  const std::size_t each = rows.size() / static_cast<std::size_t>(ranks);
+  std::size_t best = 0;
+  std::int64_t most = -1;
+  for (std::size_t r = 0; r < static_cast<std::size_t>(ranks); ++r) {
+    const auto begin = rows.begin() + static_cast<std::ptrdiff_t>(r * each);
+    const std::int64_t sum =
+        std::accumulate(begin, begin + static_cast<std::ptrdiff_t>(each), std::int64_t{0});
+    if (sum > most) {
+      most = sum;
+      best = r;
+    }
+  }
+  const auto begin = rows.begin() + static_cast<std::ptrdiff_t>(best * each);
+  return {begin, begin + static_cast<std::ptrdiff_t>(each)};
+}
+
+}  // namespace rehearse

@@ -1,0 +1,85 @@
+#include <catch2/catch.hpp>
+
+#include "tests/oracle/ideal.hpp"
+
+// O25. A mixture of experts over e expert-parallel ranks: each of a rank's T tokens goes to k
+// experts, of which with uniform routing (e - 1) / e are on other ranks. A row is h numbers of two
+// bytes. Forward sends rows to their experts and results back, and backward sends both gradients
+// the other way: 2 + 2 all-to-all a layer, each of k T h 2 bytes, of which k T h 2 (e - 1) / e
+// leave the rank.
+
+using namespace rehearse;
+using namespace rehearse::test;
+
+namespace {
+
+constexpr std::int64_t kLayers = 3, kHidden = 64, kTokens = 2 * 64, kChosen = 2;
+
+Simulation experts(int ranks, const std::string& runtime, const std::string& plan = "") {
+  Ideal ideal;
+  ideal.model = fmt::format(
+      "{{model_type: mixtral, hidden_size: {}, intermediate_size: 32, num_attention_heads: 1, "
+      "num_key_value_heads: 1, num_hidden_layers: {}, vocab_size: 1, num_local_experts: 8, "
+      "num_experts_per_tok: {}}}",
+      kHidden, kLayers, kChosen);
+  ideal.gpus = ranks;
+  ideal.training =
+      fmt::format("sequence_length: 64, micro_batch_size: 2, global_batch_size: {}", 2 * ranks);
+  ideal.plan = fmt::format("expert_parallel: {}{}", ranks, plan);
+  ideal.runtime = runtime;
+  return simulate(ideal);
+}
+
+std::int64_t count(const Simulation& s, const std::string& operation) {
+  std::int64_t n = 0;
+  for (const auto& c : s.report.communication)
+    if (c.group == "ep" && c.operation == operation) n += c.count;
+  return n;
+}
+
+std::int64_t wire(const Simulation& s, const std::string& operation) {
+  std::int64_t n = 0;
+  for (const auto& c : s.report.communication)
+    if (c.group == "ep" && c.operation == operation) n += c.wire_bytes_per_rank.value;
+  return n;
+}
+
+}  // namespace
+
+TEST_CASE("o25: four all-to-all a layer, each of k T h 2 (e - 1) / e bytes") {
+  for (const char* runtime : {"pytorch-eager", "megatron"})
+    for (const int ranks : {2, 4, 8}) {
+      CAPTURE(runtime, ranks);
+      const Simulation s = experts(ranks, runtime);
+      CHECK(count(s, "all_to_all") == 4 * kLayers);
+      CHECK(wire(s, "all_to_all") ==
+            4 * kLayers * kChosen * kTokens * kHidden * 2 * (ranks - 1) / ranks);
+    }
+}
+
+TEST_CASE("o25: gathered tokens are T h 2 (e - 1) bytes, whatever k") {
+  const Simulation s = experts(4, "megatron", ", expert_dispatch: all_gather");
+  CHECK(count(s, "all_to_all") == 0);
+  CHECK(count(s, "all_gather") == 2 * kLayers);
+  CHECK(count(s, "reduce_scatter") == 2 * kLayers);
+  CHECK(wire(s, "all_gather") == 2 * kLayers * kTokens * kHidden * 2 * 3);
+}
+
+TEST_CASE("o25: a step is as slow as the rank with the most rows") {
+  const std::string text =
+      "model: {model_type: mixtral, hidden_size: 64, intermediate_size: 4096, num_attention_heads: "
+      "1, num_key_value_heads: 1, num_hidden_layers: 1, vocab_size: 1, num_local_experts: 8, "
+      "num_experts_per_tok: 1}\n"
+      "cluster: {gpu: {architecture: none, sm_count: 1, boost_clock_mhz: 1000, peak: {bf16: 1 "
+      "TFLOP/s}, memory: 1000 TB, memory_bandwidth: inf}, gpus_per_node: 8, intra_node: {type: "
+      "nvswitch, bandwidth: inf, latency: 0 us}}\n"
+      "plan: {expert_parallel: 8}\nruntime: pytorch-eager\n"
+      "training: {causal: false, sequence_length: 64, micro_batch_size: 1, global_batch_size: 8, "
+      "expert_load: {distribution: ";
+  const double uniform = simulate_text(text + "uniform}}\n").report.step_time.value;
+  const double zipf = simulate_text(text + "zipf, exponent: 1}}\n").report.step_time.value;
+  // Of 512 rows the most wanted of 8 experts gets 1 / H_8 = 0.368 instead of 1 / 8; its products
+  // are 3 x 3 x 2 x 64 x 4096 FLOPs a row.
+  const double row = 9 * 2 * 64 * 4096 / kIdealPeak;
+  CHECK(zipf - uniform == Approx((188 - 64) * row).epsilon(0.02));
+}
