@@ -54,6 +54,24 @@ void read_training(Reader reader, AttentionModel& model) {
   reader.finish();
 }
 
+void read_decode(Reader reader, AttentionModel& model) {
+  if (reader.value().is_null()) return;
+  if (const auto name = reader.maybe<std::string>("transfer")) {
+    if (const auto other = donated(*name, reader.raw("transfer").mark())) {
+      model.decode = other->decode;
+      model.decode.source = "transferred from " + *name + ": " + model.decode.source;
+    }
+    reader.finish();
+    return;
+  }
+  model.decode = read_yardstick_table(std::move(reader), AttentionModel::kDecodeAxes);
+}
+
+bool is_decode(const AttentionModel& model, const AttentionWork& w) {
+  return w.length == 1 && w.kv_length > 1 && model.decode.known() &&
+         w.direction == AttentionDirection::kForward && size_of(w.dtype).value == 2;
+}
+
 // What prices this work, and whether its FLOPs are to be stretched for the backward pass.
 struct Choice {
   const AttentionEntry* entry;
@@ -99,6 +117,7 @@ std::shared_ptr<const AttentionModel> read_attention_model(Reader& efficiency) {
     model->forward = read_entry(reader);
   }
   read_training(reader.child("training"), *model);
+  read_decode(reader.child("decode"), *model);
   read_first_generation(reader.child("first_generation"), *model);
   model->backward_efficiency =
       reader.optional<double>("backward_efficiency", model->backward_efficiency);
@@ -118,6 +137,12 @@ KernelEstimate estimate_attention(const Gpu& gpu, const AttentionWork& work, Clo
   if (gpu.attention == nullptr) return {compute, memory, Seconds(0)};
   if (const FlopsPerSecond rate = first_rate(*gpu.attention, work); rate.value > 0)
     return {max(flops(work) / rate, memory), memory, Seconds(0)};
+  if (is_decode(*gpu.attention, work)) {
+    const std::array<std::int64_t, AttentionModel::kDecodeAxes> sizes = {
+        work.batch * work.kv_heads, work.heads / work.kv_heads, work.kv_length, work.head_size};
+    const Seconds time = gpu.attention->decode.time(max(compute, memory), sizes);
+    return with_shared_efficiency(compute, memory, time);
+  }
   const Choice choice = choose(*gpu.attention, work, clocks);
   const AttentionInterpolator& measured = choice.entry->table->get();
   const double flop_factor = choice.stretched ? 1 / gpu.attention->backward_efficiency : 1;
@@ -130,6 +155,7 @@ KernelEstimate estimate_attention(const Gpu& gpu, const AttentionWork& work, Clo
 std::string attention_source(const Gpu& gpu, const AttentionWork& work, Clocks clocks) {
   if (gpu.attention == nullptr) return "datasheet, efficiency 1";
   if (first_rate(*gpu.attention, work).value > 0) return gpu.attention->first_source;
+  if (is_decode(*gpu.attention, work)) return gpu.attention->decode.source;
   const Choice choice = choose(*gpu.attention, work, clocks);
   if (!choice.stretched) return choice.entry->source;
   return fmt::format("{}; backward at {:.2f} of the forward rate ({})", choice.entry->source,

@@ -7,6 +7,7 @@
 #include "hardware/attention_table.hpp"
 #include "hardware/estimate.hpp"
 #include "hardware/work.hpp"
+#include "hardware/yardstick_table.hpp"
 #include "sim/config/reader.hpp"
 
 namespace rehearse {
@@ -29,6 +30,10 @@ struct AttentionModel {
   AttentionEntry forward;
   AttentionEntry training_forward;   // no table: not measured
   AttentionEntry training_backward;  // no table: not measured
+  // One query of every sequence over a cache, by (batch x key-value heads, queries that share one,
+  // keys, head size).
+  static constexpr std::size_t kDecodeAxes = 4;
+  YardstickTable decode;
   double backward_efficiency = 1;
   std::string backward_source;
   // FlashAttention 1's rates; 0: not known, and its works are priced like the others.

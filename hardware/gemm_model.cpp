@@ -166,6 +166,26 @@ bool is_training(const GemmTrainingTable* table, const GemmWork& w, Clocks clock
   return clocks == Clocks::kSustained || (table != nullptr && w.layout != GemmLayout::kForward);
 }
 
+void read_thin(Reader reader, GemmModel& model) {
+  if (const auto name = reader.maybe<std::string>("transfer")) {
+    if (const auto other = donated(*name, reader.raw("transfer").mark())) model.thin = other->thin;
+    for (auto& [type, table] : model.thin)
+      table.source = "transferred from " + *name + ": " + table.source;
+  }
+  if (reader.has("bf16"))
+    model.thin[DType::kBf16] = model.thin[DType::kFp16] =
+        read_yardstick_table(reader.child("bf16"), GemmModel::kThinAxes);
+  reader.finish();
+}
+
+// Null where the product is not thin, or such were not measured.
+const YardstickTable* thin_table_of(const GemmModel& model, const GemmWork& w, Clocks clocks) {
+  const auto found = model.thin.find(w.dtype);
+  const bool inference = clocks == Clocks::kSustained && w.layout == GemmLayout::kForward;
+  if (found == model.thin.end() || !inference || w.batch > 1 || w.bias) return nullptr;
+  return w.m <= found->second.table->get().grid().axes[0].back() ? &found->second : nullptr;
+}
+
 }  // namespace
 
 std::shared_ptr<const GemmModel> read_gemm_model(Reader& efficiency) {
@@ -190,6 +210,7 @@ std::shared_ptr<const GemmModel> read_gemm_model(Reader& efficiency) {
   if (reader.has("training_tables")) {
     model->training_tables = read_gemm_training_tables(reader.child("training_tables"));
   }
+  read_thin(reader.child("thin"), *model);
   reader.finish();
   fill_types(*model);
   return model;
@@ -256,6 +277,10 @@ KernelEstimate estimate_gemm(const Gpu& gpu, const GemmWork& work, Clocks clocks
     e.memory = max(e.memory, memory);
     return e;
   }
+  if (const YardstickTable* thin = thin_table_of(*gpu.gemm, work, clocks)) {
+    const std::array<std::int64_t, GemmModel::kThinAxes> sizes = {work.m, work.n, work.k};
+    return with_shared_efficiency(compute, memory, thin->time(max(compute, memory), sizes));
+  }
   const auto entry = gpu.gemm->entries.find(work.dtype);
   if (entry == gpu.gemm->entries.end()) return {compute, memory, Seconds(0)};
   const GemmMachine machine{peak.value, gpu.memory_bandwidth.value, gpu.sm_count};
@@ -274,6 +299,7 @@ std::string gemm_source(const Gpu& gpu, const GemmWork& work, Clocks clocks) {
   if (work.groups > 1)
     return gemm_source(gpu, ungrouped(work), clocks) + "; grouped as one product";
   if (gpu.gemm == nullptr) return "datasheet, efficiency 1";
+  if (const auto* thin = thin_table_of(*gpu.gemm, work, clocks)) return thin->source;
   const auto entry = gpu.gemm->entries.find(work.dtype);
   if (entry == gpu.gemm->entries.end()) return "datasheet, efficiency 1";
   const GemmTrainingTable* table = training_table_of(*gpu.gemm, work);

@@ -10,6 +10,7 @@
 #include "hardware/gemm_table.hpp"
 #include "hardware/gemm_training_table.hpp"
 #include "hardware/work.hpp"
+#include "hardware/yardstick_table.hpp"
 #include "sim/config/reader.hpp"
 
 namespace rehearse {
@@ -56,6 +57,10 @@ struct GemmModel {
   // What that curve misses. Layouts that have one and occur in training only, dgrad and wgrad, take
   // curve and table at burst clocks too.
   GemmTrainingTables training_tables;
+  // Products of few rows whose weights come from memory, as inference runs them (at sustained
+  // clocks): measured whole, by (m, n, k).
+  static constexpr std::size_t kThinAxes = 3;
+  std::map<DType, YardstickTable> thin;
 };
 
 // Reads `efficiency.gemm` of a GPU file; null when it is missing.

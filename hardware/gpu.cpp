@@ -50,6 +50,7 @@ KernelClassRates read_class(Reader reader, const std::string& table_source) {
     reader.error("elements_per_second", "a rate must not be negative (0 never binds)");
   }
   rates.per_row = reader.optional<Seconds>("per_row", Seconds(0));
+  rates.per_column = reader.optional<Seconds>("per_column", Seconds(0));
   rates.fixed = reader.optional<Seconds>("fixed", Seconds(0));
   rates.source = reader.optional<std::string>("source", table_source);
   reader.finish();
@@ -151,6 +152,7 @@ void read_efficiency(Reader reader, Gpu& gpu) {
   throttle.ignore(source);
   throttle.finish();
   gpu.kernel_gap = reader.optional<Seconds>("kernel_gap", Seconds(0));
+  gpu.graph_kernel_gap = reader.optional<Seconds>("graph_kernel_gap", gpu.kernel_gap);
   gpu.beside = read_side_by_side(reader.child("overlap"), gpu.sm_count);
   gpu.gemm = read_gemm_model(reader);
   gpu.attention = read_attention_model(reader);
@@ -191,11 +193,12 @@ Gpu idealised(const Gpu& gpu) {
   out.ideal = true;
   out.sustained_products = out.sustained_clock = 1;
   out.throttle_products = out.throttle_clock = {};
-  out.kernel_gap = Seconds(0);
+  out.kernel_gap = out.graph_kernel_gap = Seconds(0);
   out.beside = {};
   out.gemm = nullptr;
   out.attention = nullptr;
-  for (auto& [name, rates] : out.kernels) rates = {1, 0, Seconds(0), Seconds(0), "ideal"};
+  for (auto& [name, rates] : out.kernels)
+    rates = {1, 0, Seconds(0), Seconds(0), Seconds(0), "ideal"};
   return out;
 }
 

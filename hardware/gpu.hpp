@@ -13,12 +13,14 @@ namespace rehearse {
 enum class Clocks : std::uint8_t { kBurst, kSustained };
 
 // Rates of one class of memory-bound kernels: time = max(bytes / (bandwidth * efficiency),
-// elements / elements_per_second) + rows * per_row + fixed. Where every thread block works through
-// all rows, the rows' time is a third bound instead, once for every round of blocks.
+// elements / elements_per_second, columns * per_column) + rows * per_row + fixed. Where every thread
+// block works through all rows, the rows' time is a third bound instead, once for every round of
+// blocks.
 struct KernelClassRates {
   double bandwidth_efficiency = 1;
   double elements_per_second = 0;  // 0: never binds
   Seconds per_row{0};              // of kernels that handle a row (or a few) at a time
+  Seconds per_column{0};  // of kernels whose blocks work through a row each: the least time
   Seconds fixed{0};
   std::string source;  // "measured on ..., transferred from h200-sxm"
 };
@@ -86,6 +88,8 @@ struct Gpu {
   Throttle throttle_products, throttle_clock;
   // Idle time of a stream between two kernels that were issued in time.
   Seconds kernel_gap{0};
+  // The same between two kernels of one CUDA graph.
+  Seconds graph_kernel_gap{0};
   SideBySide beside;
   std::map<std::string, KernelClassRates> kernels;
   std::shared_ptr<const GemmModel> gemm;            // null: efficiency 1

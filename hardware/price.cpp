@@ -38,6 +38,10 @@ KernelEstimate estimate(const Gpu& gpu, const MemoryWork& work) {
     if (rates->elements_per_second > 0) {
       e.compute = Seconds(static_cast<double>(work.elements) / rates->elements_per_second);
     }
+    if (work.rows > 0) {
+      const auto columns = static_cast<double>(work.elements / work.rows);
+      e.compute = max(e.compute, rates->per_column * columns);
+    }
     if (work.blocks > 0) {  // each goes through all rows, one after the other
       const std::int64_t rounds = (work.blocks + gpu.sm_count - 1) / gpu.sm_count;
       e.compute = max(e.compute, rates->per_row * (rows * static_cast<double>(rounds)));

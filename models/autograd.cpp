@@ -78,6 +78,8 @@ std::vector<TensorId> kept(const Op& op) {
     case OpKind::kScatterTokens:
     case OpKind::kArrange:
     case OpKind::kJoin:
+    case OpKind::kCacheUpdate:
+    case OpKind::kArgMax:
       break;
   }
   return keeps;

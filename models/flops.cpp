@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <stdexcept>
 
 #include "models/op_graph.hpp"
@@ -27,8 +28,9 @@ double attention_flops(const OpGraph& graph, const Op& op) {
   const Tensor& k = graph.tensor(op.inputs.at(1));
   const Tensor& v = graph.tensor(op.inputs.at(2));
   const double columns = extent(q, Axis::kHeadSize) + extent(v, Axis::kHeadSize);
-  return 2.0 * static_cast<double>(q.elements()) / extent(q, Axis::kHeadSize) * columns *
-         extent(k, Axis::kSequence) * op.ring;
+  const double keys = std::max(extent(k, Axis::kSequence), extent(k, Axis::kKeySequence));
+  return 2.0 * static_cast<double>(q.elements()) / extent(q, Axis::kHeadSize) * columns * keys *
+         op.ring;
 }
 
 }  // namespace
@@ -78,6 +80,8 @@ Flops forward_flops(const OpGraph& graph, const Op& op, bool causal) {
     case OpKind::kCombine:
     case OpKind::kScale:
     case OpKind::kConcatenate:
+    case OpKind::kCacheUpdate:
+    case OpKind::kArgMax:
       return Flops(0);
   }
   throw std::logic_error("forward_flops: unknown kind of operator");

@@ -90,6 +90,10 @@ std::string_view to_string(OpKind kind) {
       return "join";
     case OpKind::kCombine:
       return "combine";
+    case OpKind::kCacheUpdate:
+      return "cache_update";
+    case OpKind::kArgMax:
+      return "argmax";
   }
   return "unknown";
 }

@@ -100,7 +100,10 @@ enum class OpKind : std::uint8_t {
   kArrange,        // rows by sender -> rows by expert; one output an expert, or one
   kGroupedLinear,  // one product an expert, in one go: weight [experts, out, in]
   kJoin,           // the experts' results, one behind the other, by sender
-  kCombine         // (rows, weights) -> each token's sum; statistics: weights in order, indices
+  kCombine,        // (rows, weights) -> each token's sum; statistics: weights in order, indices
+  // Inference's: see strategies/inference.
+  kCacheUpdate,  // (k, v, their cache) -> the cache with the new keys and values in it
+  kArgMax        // logits -> token ids
 };
 std::string_view to_string(OpKind kind);  // "embedding", "layer_norm", "linear", ...
 // A product with weights, whose backward is two products.

@@ -7,6 +7,7 @@
 
 #include "strategies/context/context_parallel.hpp"
 #include "strategies/expert/expert_parallel.hpp"
+#include "strategies/inference/inference.hpp"
 #include "strategies/rank_builder.hpp"
 #include "strategies/tensor/shard.hpp"
 
@@ -192,8 +193,9 @@ ProgramWriter::ProgramWriter(Program& program, const ResolvedPlan& plan, const M
   program_.positions = static_cast<int>(model.layers) + 2;
   GraphOptions graph = graph_options(plan);
   graph.experts = expert_layout(plan, model, runtime);
+  const ModelGraphs whole = build_graphs(padded(model, plan, runtime), graph);
   const ModelGraphs graphs = context_parallel(
-      shard(build_graphs(padded(model, plan, runtime), graph),
+      shard(plan.task == Task::kTraining ? whole : inference_graphs(whole, plan),
             {plan.tensor, plan.plan.sequence_parallel, plan.plan.vocabulary_parallel}),
       plan.plan.context_parallel_method, plan.context);
   shared_ = std::make_unique<SharedSegments>(program_, graphs, plan, runtime);
@@ -253,7 +255,9 @@ void ProgramWriter::write(const ResolvedPlan& plan, const FoldOptions& options) 
     const auto [same, first] = written.try_emplace(
         {s.place.pipeline, alike ? std::vector<int>{} : s.replicas}, program.ranks.size());
     RankProgram rank;
-    if (first)
+    if (first && plan.task != Task::kTraining)
+      build_inference_rank(program, rank, s, plan, model_, runtime_, *shared_);
+    else if (first)
       build_rank(program, rank, s, pipeline[static_cast<std::size_t>(s.place.pipeline)], plan,
                  model_, runtime_, *shared_);
     else

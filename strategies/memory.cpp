@@ -203,6 +203,7 @@ RankMemory rank_memory(const Program& program, const RankProgram& rank, bool res
   now[static_cast<std::size_t>(MemoryCategory::kParameters)] = rank.parameters.value;
   now[static_cast<std::size_t>(MemoryCategory::kGradients)] = rank.persistent_gradients.value;
   now[static_cast<std::size_t>(MemoryCategory::kOptimizerStates)] = rank.optimizer_states.value;
+  now[static_cast<std::size_t>(MemoryCategory::kActivations)] = rank.cache.value;
   now[static_cast<std::size_t>(MemoryCategory::kTemporary)] = rank.buffers.value;
   Sums best = now;
   for (const StepList::Call& call : rank.steps.calls()) {

@@ -24,10 +24,13 @@ class Checker {
   ResolvedPlan resolve() {
     out_.plan = s_.plan;
     out_.training = s_.training;
+    out_.task = s_.task;
+    out_.inference = s_.inference;
     out_.tensor = s_.plan.tensor_parallel;
     out_.context = s_.plan.context_parallel;
     out_.pipeline = s_.plan.pipeline_parallel;
     degrees();
+    inference();
     schedule();
     micro_batches();
     tensor();
@@ -68,6 +71,24 @@ class Checker {
     }
   }
 
+  // One pass, forward alone, of every replica.
+  void inference() {
+    if (s_.task == Task::kTraining) return;
+    out_.training.global_batch_size = s_.training.micro_batch_size * out_.data;
+    const Plan& p = s_.plan;
+    const auto refuse = [&](bool given, const char* key) {
+      if (given)
+        error(std::string("plan.") + key, fmt::format("inference is not simulated with {}", key));
+    };
+    refuse(p.context_parallel > 1, "context_parallel");
+    refuse(p.sequence_parallel && p.tensor_parallel > 1, "sequence_parallel");
+    refuse(p.vocabulary_parallel && p.tensor_parallel > 1, "vocabulary_parallel");
+    refuse(p.zero_stage > 0, "zero_stage");
+    refuse(p.virtual_stages > 1, "virtual_stages");
+    if (p.pipeline_parallel > 1 && s_.inference.cuda_graph)
+      error("inference.cuda_graph", "a CUDA graph holds no messages between pipeline stages");
+  }
+
   void schedule() {
     std::string name = s_.plan.schedule;
     out_.chunks = s_.plan.virtual_stages;
@@ -99,7 +120,7 @@ class Checker {
   }
 
   void micro_batches() {
-    const auto& t = s_.training;
+    const auto& t = out_.training;
     const std::int64_t per_pass = t.micro_batch_size * out_.data;
     if (t.global_batch_size % per_pass != 0) {
       error("training.global_batch_size",

@@ -25,6 +25,8 @@ struct ResolvedPlan {
   AttentionMethod attention = AttentionMethod::kFlash;
   Plan plan;
   Training training;
+  Task task = Task::kTraining;
+  Inference inference;
 
   int ranks() const { return data * tensor * context * pipeline; }
   // Of one copy of the model, and the micro-batches that it runs.

@@ -303,6 +303,7 @@ struct RankProgram {
   StepList steps;
   Bytes parameters{0}, optimizer_states{0};  // resident for the whole run
   Bytes persistent_gradients{0};
+  Bytes cache{0};    // keys and values, in inference
   Bytes buffers{0};  // resident temporaries: workspaces, rotary tables
   Setup setup;
   int events = 0;

@@ -72,6 +72,7 @@ RankLowering<Sink>::RankLowering(LoweringState<Sink>& state, std::uint32_t index
       {MemoryCategory::kParameters, rank_.parameters},
       {MemoryCategory::kGradients, rank_.persistent_gradients},
       {MemoryCategory::kOptimizerStates, rank_.optimizer_states},
+      {MemoryCategory::kActivations, rank_.cache},
       {MemoryCategory::kTemporary, rank_.buffers}};
   for (const auto& [category, bytes] : residents)
     if (bytes.value > 0) allocations_.push_back({0, category, bytes.value});

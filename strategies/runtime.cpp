@@ -27,6 +27,7 @@ KernelTemplate read_kernel(const Value& v, Diagnostics& d) {
   k.read = read_traffic(r.child("read"));
   k.write = read_traffic(r.child("write"));
   k.columns_per_block = r.count("columns_per_block", 0, 0);
+  k.least_tokens = r.count("least_tokens", 0, 0);
   const std::string each = r.optional<std::string>("each", "");
   if (!each.empty() && each != "input" && each != "output")
     r.error("each", "'" + each + "' is neither 'input' nor 'output'");
@@ -92,7 +93,9 @@ constexpr std::array kOpKinds{OpKind::kEmbedding,
                               OpKind::kArrange,
                               OpKind::kGroupedLinear,
                               OpKind::kJoin,
-                              OpKind::kCombine};
+                              OpKind::kCombine,
+                              OpKind::kCacheUpdate,
+                              OpKind::kArgMax};
 
 void read_fused(Reader& r, Runtime& out) {
   std::vector<std::string> names;
@@ -129,6 +132,8 @@ void read_behaviour(Reader r, Runtime& out) {
   out.scales_buckets = r.optional<bool>("scales_buckets", false);
   out.waits_for_gradient_norm = r.optional<bool>("waits_for_gradient_norm", false);
   read_fused(r, out);
+  const auto held = r.list<std::string>("held_tensors");
+  out.held_tensors.insert(held.begin(), held.end());
   out.allocation_granularity = r.optional<Bytes>("allocation_granularity", Bytes(1));
   out.workspace = r.optional<Bytes>("workspace", Bytes(0));
   out.first_bucket = r.optional<Bytes>("first_bucket", Bytes(0));
@@ -227,12 +232,17 @@ Bytes Runtime::allocated(Bytes requested) const {
 
 Runtime read_runtime(const Value& whole) {
   Value tree = whole;
-  Runtime inside;
+  std::vector<Runtime> inside, inferring;
   const Value* blocks = whole.is_map() ? whole.find("blocks") : nullptr;
-  if (blocks && blocks->is_map()) {
+  const Value* inference = whole.is_map() ? whole.find("inference") : nullptr;
+  if (whole.is_map()) {
     tree.erase("blocks");
-    inside = read_runtime(merged(tree, *blocks));
+    tree.erase("inference");
   }
+  if (blocks && blocks->is_map()) inside.push_back(read_runtime(merged(tree, *blocks)));
+  // Compiled blocks were not measured without autograd.
+  else if (inference && inference->is_map())
+    inferring.push_back(read_runtime(merged(tree, *inference)));
   Diagnostics d;
   Reader r(tree, "runtime", d);
   Runtime out;
@@ -250,7 +260,8 @@ Runtime read_runtime(const Value& whole) {
   read_parameters(r.child("parameters"), out);
   r.finish();
   d.throw_if_any();
-  if (blocks && blocks->is_map()) out.blocks.push_back(std::move(inside));
+  out.blocks = std::move(inside);
+  out.inference = std::move(inferring);
   return out;
 }
 
@@ -278,6 +289,7 @@ Runtime idealised(const Runtime& runtime) {
   r.vocabulary_multiple = 1;
   r.waits_for_gradient_norm = r.exchanges_counts = false;
   for (Runtime& b : r.blocks) b = idealised(b);
+  for (Runtime& i : r.inference) i = idealised(i);
   return r;
 }
 

@@ -33,6 +33,7 @@ struct KernelTemplate {
   int count = 1;                       // so many times (passes of a sort)
   bool synchronizes = false;           // the host waits for its result
   Seconds host{0};                     // of issuing it, where it is not part of the operator's
+  std::int64_t least_tokens = 0;       // runs only in passes of so many tokens, or more
   std::int64_t columns_per_block = 0;  // a reduction over rows with a block so many columns wide
   bool of_parameters = false;          // in backward: makes gradients of parameters, not of inputs
 };
@@ -137,8 +138,14 @@ struct Runtime {
   // The fused kernel for queries, keys and values of `dtype`; null: none takes them.
   const FusedAttention* fused_attention(DType dtype, bool in_groups, std::int64_t head_size) const;
 
+  // Activations that a program's local names keep to the end of its graph, in inference, where no
+  // autograd keeps others.
+  std::set<std::string> held_tensors;
+
   // What differs inside a block (compiled blocks in an eager program): none or one.
   std::vector<Runtime> blocks;
+  // The framework without autograd: none (it is not known) or one.
+  std::vector<Runtime> inference;
 
   const Runtime& in_blocks() const { return blocks.empty() ? *this : blocks.front(); }
   const OperatorTemplate& of(OpKind kind) const;
@@ -146,7 +153,7 @@ struct Runtime {
   Bytes allocated(Bytes requested) const;
 };
 
-// `blocks:` overlays the file, deeply.
+// `blocks:` and `inference:` overlay the file, deeply.
 Runtime read_runtime(const Value& tree);
 // No host and no fixed cost.
 Runtime idealised(const Runtime& runtime);

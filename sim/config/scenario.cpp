@@ -139,9 +139,26 @@ void report_misplaced(Reader& here, const std::string& prefix, const Reader& the
   }
 }
 
+// The shape of the pass: all of a prompt, or the next token of each sequence.
+void set_pass(Scenario& scenario) {
+  Training& t = scenario.training;
+  const Inference& i = scenario.inference;
+  t.sequence_length = scenario.task == Task::kPrefill ? i.prompt_length : 1;
+  t.micro_batch_size = t.global_batch_size = i.batch;
+  t.causal = scenario.task == Task::kPrefill;
+}
+
+void read_task(Reader& root, Scenario& scenario) {
+  static const std::vector<std::string> kTasks{"training", "prefill", "decode", "serving"};
+  const std::size_t task = root.choice("task", kTasks, 0);
+  scenario.task = static_cast<Task>(task);
+}
+
 void read_sections(Reader& root, Scenario& scenario) {
   Reader training = root.child("training");
-  if (root.raw("training").is_null()) {
+  if (scenario.task != Task::kTraining) {
+    scenario.training = read_inference_training(training);
+  } else if (root.raw("training").is_null()) {
     root.missing("training");
   } else {
     scenario.training = read_training(training);
@@ -155,26 +172,33 @@ void read_sections(Reader& root, Scenario& scenario) {
   Reader variation = root.child("variation"), failures = root.child("failures");
   scenario.variation = read_variation(variation);
   scenario.failures = read_failures(failures);
-  for (Reader* section : {&training, &plan, &variation, &failures}) section->finish();
+  Reader inference = root.child("inference"), serving = root.child("serving");
+  const bool passes = scenario.task == Task::kPrefill || scenario.task == Task::kDecode;
+  if (passes) {
+    scenario.inference = read_inference(inference, scenario.task, scenario.training.precision);
+    set_pass(scenario);
+  } else if (root.has("inference")) {
+    root.error("inference", "it belongs to task: prefill or decode");
+    return;
+  }
+  if (scenario.task == Task::kServing) {
+    scenario.serving = read_serving(serving);
+  } else if (root.has("serving")) {
+    root.error("serving", "it belongs to task: serving");
+    return;
+  }
+  for (Reader* section : {&training, &plan, &variation, &failures, &inference, &serving})
+    section->finish();
 }
 
 void collect_marks(const Value& tree, Scenario& scenario) {
   for (const auto& [key, value] : tree.as_map()) {
     scenario.marks.emplace_back(key, value.key_mark());
-    if ((key != "plan" && key != "training") || !value.is_map()) continue;
+    if ((key != "plan" && key != "training" && key != "inference") || !value.is_map()) continue;
     for (const auto& [name, field] : value.as_map()) {
       scenario.marks.emplace_back(fmt::format("{}.{}", key, name), field.key_mark());
     }
   }
-}
-
-void refuse_later_tasks(Reader& root) {
-  const Value& task = root.raw("task");
-  if (!task.is_null() && !(task.is_scalar() && task.as_scalar().text == "training")) {
-    root.error("task", "this version simulates training only");
-  }
-  refuse_unsupported(root, "inference", "inference");
-  refuse_unsupported(root, "serving", "serving");
 }
 
 Scenario read_variant(const Variant& variant, const std::string& base_name,
@@ -187,8 +211,8 @@ Scenario read_variant(const Variant& variant, const std::string& base_name,
   if (!variant.plan_name.empty()) scenario.name += "/" + variant.plan_name;
   root.ignore(std::array<std::string, 4>{"description", "model", "cluster", "plans"});
   read_runtime(root, resolver, scenario);
+  read_task(root, scenario);
   read_sections(root, scenario);
-  refuse_later_tasks(root);
   collect_marks(variant.tree, scenario);
   root.finish();
   return scenario;

@@ -64,6 +64,58 @@ struct Training {
   bool operator==(const Training&) const = default;
 };
 
+enum class Task : std::uint8_t { kTraining, kPrefill, kDecode, kServing };
+
+// Of prefill and decode: one step is a prefill of the batch, or one token for each of its
+// sequences.
+struct Inference {
+  std::int64_t batch = 1;           // sequences of one data-parallel replica
+  std::int64_t prompt_length = 0;   // tokens of each that are prefilled together
+  std::int64_t context_length = 0;  // tokens in the cache when a token is decoded
+  bool cuda_graph = false;
+
+  // Tokens that the cache has room for: it is made once, for the longest that it will hold.
+  std::int64_t cache_length() const {
+    return (prompt_length > context_length ? prompt_length : context_length) + 1;
+  }
+  bool operator==(const Inference&) const = default;
+};
+
+enum class Batching : std::uint8_t { kStatic, kContinuous, kChunkedPrefill };
+
+// Tokens of a prompt or an answer, at random.
+struct Lengths {
+  enum class Kind : std::uint8_t { kConstant, kUniform, kExponential, kLogNormal };
+  Kind kind = Kind::kConstant;
+  double mean = 0;           // of all but uniform; of log-normal the median
+  double sigma = 0;          // log-normal: of the logarithm
+  double low = 1, high = 1;  // uniform, both ends included
+};
+
+// A draft model proposes `tokens`, and the model accepts each, until the first that it rejects,
+// with probability `acceptance` (Leviathan et al. 2023).
+struct Speculation {
+  Value draft;  // a model
+  int tokens = 4;
+  double acceptance = 0.8;
+};
+
+// Requests that arrive over time, and how they are batched.
+struct Serving {
+  double rate = 0;    // a second, Poisson
+  std::string trace;  // or a file: arrival_s,prompt_tokens,output_tokens
+  std::int64_t requests = 1000;
+  std::uint64_t seed = 1;
+  Lengths prompt, output;
+  Batching batching = Batching::kContinuous;
+  std::int64_t max_batch_tokens = 8192;  // of prompts in one step
+  std::int64_t max_batch_size = 256;     // sequences in one step
+  std::int64_t block_tokens = 16;        // of the paged cache
+  bool cuda_graph = true;
+  std::optional<Speculation> speculation;
+  int prefill_gpus = 0, decode_gpus = 0;  // 0: every GPU does both
+};
+
 struct Plan {
   int data_parallel = 0;  // 0: derived from the cluster's size
   int tensor_parallel = 1;
@@ -118,7 +170,10 @@ struct Scenario {
   Value cluster;
   Value runtime;  // the file's contents
   std::string runtime_name = "pytorch-eager";
-  Training training;
+  Task task = Task::kTraining;
+  Training training;  // of inference: its precision, and the shape of its one pass
+  Inference inference;
+  std::optional<Serving> serving;
   Plan plan;
   Variation variation;
   std::optional<Failures> failures;

@@ -14,6 +14,10 @@ namespace rehearse {
 // The field `precision` of `training`: a preset's name or a mapping.
 Precision read_precision(Reader& training);
 Training read_training(Reader& training);
+// Of another task than training: `training` has the precision alone.
+Training read_inference_training(Reader& training);
+Serving read_serving(Reader& serving);
+Inference read_inference(Reader& inference, Task task, const Precision& precision);
 // Defaults that differ between frameworks follow `runtime_name`.
 Plan read_plan(Reader& plan, const std::string& runtime_name);
 

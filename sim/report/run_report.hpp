@@ -27,6 +27,18 @@ struct StageReport {
   std::array<Bytes, kMemoryCategories> at_peak{};  // by MemoryCategory, at the peak
 };
 
+// How requests that share a model fare; seconds.
+struct Spread {
+  double mean = 0, p50 = 0, p95 = 0, p99 = 0;
+};
+struct ServingReport {
+  std::int64_t requests = 0, preemptions = 0, steps = 0;
+  Spread first_token, per_output_token;
+  double duration = 0, tokens_per_second = 0;
+  double occupied = 1;  // of the sequences that decoding steps compute, those that want a token
+  double batch = 0, context = 0;  // of a decoding step, mean: the step that the report shows
+};
+
 // Everything that `run` says about one plan: the fields of the JSON that users read.
 struct RunReport {
   std::string scenario;  // name, with the plan's after a '/'
@@ -35,6 +47,7 @@ struct RunReport {
   std::string plan_text;  // "dp 4", "tp 2 pp 2 1f1b", ...
   // What plans differ in, as people write it: {"TP", "8"}, {"recompute", "full"}, ...
   std::vector<std::pair<std::string, std::string>> settings;
+  std::string task = "training";
   std::int64_t parameters = 0;
   int gpus = 0;
   std::int64_t tokens_per_step = 0;
@@ -45,6 +58,7 @@ struct RunReport {
   double utilisation = 0;  // of the step, in which a GPU computes; mean over ranks
   bool fits = true;
   Bytes peak_memory{0}, peak_reserved{0}, memory_capacity{0};
+  Bytes kv_cache_peak{0};    // of inference: a rank's keys and values
   Bytes memory_overhead{0};  // CUDA context and communication buffers
   std::vector<StageReport> stages;
   Breakdown breakdown;
@@ -54,6 +68,7 @@ struct RunReport {
   std::vector<std::string> memory_advice;
   Trials trials;                   // without step times: nothing varies
   std::optional<Goodput> goodput;  // where failures are given
+  std::optional<ServingReport> serving;
   struct Simulation {
     std::uint64_t tasks = 0, events = 0;
     double wall_s = 0;

@@ -21,8 +21,10 @@ class SegmentBuilder {
 
   enum class Part : std::uint8_t { kAll, kInputs, kWeights };
 
-  // Runs operators [0, end) in forward and leaves alive what `keep` names (roots of tensors).
-  void forward(const std::set<TensorId>& keep, std::size_t end, Activity activity);
+  // Runs operators [0, end) in forward and leaves alive what `keep` names (roots of tensors); what
+  // `held` names dies with the last operator.
+  void forward(const std::set<TensorId>& keep, std::size_t end, Activity activity,
+               const std::set<std::string>& held = {});
   void backward(GradientStore store, Part part, bool pieces);
 
   // What backward needs of forward, and of forward under the chosen recomputation.

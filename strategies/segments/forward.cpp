@@ -103,7 +103,8 @@ void SegmentBuilder::forward_operator(const Op& op, const std::set<TensorId>& ke
   if (!temporary.empty()) release(MemoryScope::kFrame, scratch);
 }
 
-void SegmentBuilder::forward(const std::set<TensorId>& keep, std::size_t end, Activity activity) {
+void SegmentBuilder::forward(const std::set<TensorId>& keep, std::size_t end, Activity activity,
+                             const std::set<std::string>& held) {
   activity_ = activity;
   pending_host_ += context_.runtime.host_per_module;
   const bool again = activity == Activity::kRecompute;
@@ -123,6 +124,8 @@ void SegmentBuilder::forward(const std::set<TensorId>& keep, std::size_t end, Ac
       for (TensorId t : *list)
         if (!run || !run->inside.contains(root(t))) last_use[root(t)] = run ? run->end - 1 : i;
   }
+  for (auto& [r, at] : last_use)
+    if (held.contains(graph_.tensor(r).name)) at = end - 1;
   for (std::size_t i = 0; i < end; ++i) {
     forward_operator(graph_.ops[i], keep, run_of(i));
     for (const auto& [r, at] : last_use) {

@@ -74,6 +74,8 @@ TrafficBase traffic_base(const OpGraph& g, const Op& op) {
   b.element = size_of(g.tensor(op.outputs[0]).dtype);
   b.columns = g.tensor(op.outputs[0]).dims.back().size;
   b.rows = g.tensor(op.outputs[0]).elements() / std::max<std::int64_t>(1, b.columns);
+  const Tensor& out = g.tensor(op.outputs[0]);
+  b.tokens = axis_size(out, Axis::kBatch) * axis_size(out, Axis::kSequence);
   for (TensorId p : op.parameters) b.parameters += g.tensor(p).bytes();
   return b;
 }
@@ -83,6 +85,7 @@ std::vector<Kernel> template_kernels(const KernelContext& c, const PassTemplate&
   std::vector<Kernel> out;
   const Bytes first = base.inputs.empty() ? Bytes(0) : base.inputs[0];
   auto add = [&](const KernelTemplate& k, Bytes input) {
+    if (base.tokens < k.least_tokens) return;
     MemoryWork w;
     w.kernel_class = k.kernel_class;
     w.rows = base.rows;

@@ -41,6 +41,7 @@ struct TrafficBase {
   std::int64_t columns = 0;  // last dimension of the output, for kernels with a block a few columns
   std::int64_t rows = 0;     // and what is before it
   std::vector<Bytes> outputs = {};  // but for views
+  std::int64_t tokens = 0;
 };
 std::vector<Kernel> template_kernels(const KernelContext& c, const PassTemplate& pass,
                                      const TrafficBase& base);

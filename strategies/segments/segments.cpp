@@ -79,6 +79,14 @@ SegmentId SegmentMaker::forward() {
   return remember(name, std::move(b.take(name)[0].segment));
 }
 
+SegmentId SegmentMaker::inference() {
+  const std::string name = graph_.name + " inference";
+  if (const SegmentId id = remembered(name); id != static_cast<SegmentId>(-1)) return id;
+  SegmentBuilder b(program_, context_, graph_, backward_, role_, options_);
+  b.forward({}, graph_.ops.size(), Activity::kForward, context_.runtime.held_tensors);
+  return remember(name, std::move(b.take(name)[0].segment));
+}
+
 const std::vector<BackwardPiece>& SegmentMaker::backward_pieces(GradientStore store) {
   std::vector<BackwardPiece>& out = pieces_[store];
   if (!out.empty()) return out;

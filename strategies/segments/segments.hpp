@@ -58,6 +58,9 @@ class SegmentMaker {
 
   // Under full recomputation the forward keeps its input alone, and backward runs it again first.
   SegmentId forward();
+  // Forward without autograd: activations live until their last use, or to the end where the
+  // program holds them (Runtime::held_tensors).
+  SegmentId inference();
   // One segment for the whole backward.
   SegmentId backward(GradientStore store);
   const std::vector<BackwardPiece>& backward_pieces(GradientStore store);

@@ -34,7 +34,7 @@ Json model_of(const Json& row) {
   } else {
     out["intermediate_size"] = m.at("ffn");
     out["num_key_value_heads"] = m.at("kv_heads");
-    out["max_position_embeddings"] = row.at("seq");
+    out["max_position_embeddings"] = row.value("seq", 131072);
   }
   return out;
 }
@@ -157,6 +157,42 @@ MeasuredRun run_of(const Json& row, const std::string& file) {
   return out;
 }
 
+// A row of calibration/measure_inference.py is three runs of one model: a prefill, and a token by
+// eager calls and by a CUDA graph. The memory is the largest of all, which is the prefill's.
+std::vector<MeasuredRun> inference_runs(const Json& row, const std::string& file) {
+  struct Kind {
+    const char *field, *series, *task;
+    bool graph;
+  };
+  constexpr Kind kKinds[] = {{"prefill_s", "prefill", "prefill", false},
+                             {"decode_eager_s", "decode, eager", "decode", false},
+                             {"decode_graph_s", "decode, CUDA graph", "decode", true}};
+  std::vector<MeasuredRun> out;
+  for (const Kind& k : kKinds) {
+    if (!row.contains(k.field)) continue;
+    MeasuredRun run;
+    const std::string kind = std::string(k.field).substr(0, std::string(k.field).size() - 2);
+    run.name = fmt::format("{}.{}", row.at("name").get<std::string>(), kind);
+    run.series = k.series;
+    run.step = Seconds(row.at(k.field).get<double>());
+    if (!k.graph && run.series == "prefill") run.peak = largest(row, "peak_alloc");
+    const int tensor = row.value("tp", 1);
+    const Json scenario{{"name", run.name},
+                        {"task", k.task},
+                        {"model", model_of(row)},
+                        {"cluster", fmt::format("h200-{}", tensor)},
+                        {"inference",
+                         {{"batch", row.at("batch")},
+                          {"prompt_length", row.at("prompt")},
+                          {"context_length", row.at("context")},
+                          {"cuda_graph", k.graph}}},
+                        {"plan", {{"tensor_parallel", tensor}}}};
+    run.scenario = read_scenarios(parse_text(scenario.dump(1), file), run.name);
+    out.push_back(std::move(run));
+  }
+  return out;
+}
+
 }  // namespace
 
 std::vector<MeasuredRun> read_measured(const std::string& path) {
@@ -169,7 +205,12 @@ std::vector<MeasuredRun> read_measured(const std::string& path) {
   for (int n = 1; std::getline(in, line); ++n) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     try {
-      out.push_back(run_of(Json::parse(line), path));
+      const Json row = Json::parse(line);
+      if (row.contains("prompt")) {
+        for (MeasuredRun& run : inference_runs(row, path)) out.push_back(std::move(run));
+      } else {
+        out.push_back(run_of(row, path));
+      }
     } catch (const Json::exception& e) {
       errors.add({path, n, 1}, fmt::format("not a measured run: {}", e.what()),
                  "calibration/measure_steps.py writes this format");

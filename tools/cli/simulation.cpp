@@ -11,6 +11,7 @@
 #include "strategies/build_program.hpp"
 #include "strategies/memory.hpp"
 #include "tools/cli/interval.hpp"
+#include "tools/cli/serving.hpp"
 
 namespace rehearse {
 namespace {
@@ -54,8 +55,14 @@ void report_throughput(Simulation& s) {
   const double tokens = static_cast<double>(r.tokens_per_step), gpus = r.gpus;
   const auto per_gpu = [&](Flops f) { return f / r.step_time * (1 / gpus); };
   const FlopsPerSecond peak = mean_peak(s.cluster, t.precision.matmul);
-  const Flops model = model_flops_per_token(s.model, t.sequence_length, false) * tokens;
-  const Flops causal = model_flops_per_token(s.model, t.sequence_length, true) * tokens;
+  const bool training = s.plan.task == Task::kTraining;
+  const std::int64_t attended =
+      s.plan.task == Task::kDecode ? s.plan.inference.context_length : t.sequence_length;
+  const double passes = training ? 1 : 1.0 / 3;  // forward alone
+  const Flops model = model_flops_per_token(s.model, attended, false) * (tokens * passes);
+  const Flops causal = s.plan.task == Task::kDecode
+                           ? model
+                           : model_flops_per_token(s.model, attended, true) * (tokens * passes);
   r.tokens_per_second = tokens / r.step_time.value;
   r.tokens_per_second_per_gpu = r.tokens_per_second / gpus;
   r.model_tflops_per_gpu = per_gpu(model).value * 1e-12;
@@ -113,6 +120,7 @@ void report_memory(Simulation& s, bool reserved) {
   Bytes least_left = s.cluster.gpu.usable_memory;
   for (const RankProgram& rank : s.program.ranks) {
     const RankMemory m = rank_memory(s.program, rank, reserved);
+    r.kv_cache_peak = max(r.kv_cache_peak, rank.cache);
     const Gpu& gpu = s.cluster.gpu_of_type(s.program.machines[rank.machine].gpu_type);
     const Bytes left = gpu.usable_memory - gpu.context_memory - buffers - m.reserved;
     if (r.memory_capacity.value == 0 || left < least_left) {  // the tightest rank's GPU is shown
@@ -150,6 +158,7 @@ void describe(Simulation& s, const Scenario& scenario) {
   r.gpu = s.cluster.gpu.name;
   r.runtime = scenario.runtime_name;
   r.precision = s.plan.training.precision.name;
+  if (s.plan.task != Task::kTraining) r.task = s.plan.task == Task::kPrefill ? "prefill" : "decode";
   r.plan_text = plan_text(s.plan);
   r.settings = plan_settings(s.plan);
   r.parameters = parameter_count(s.model);
@@ -261,6 +270,20 @@ Goodput goodput_of(const RunReport& report, const Failures& f) {
   return g;
 }
 
+// The framework without autograd. A CUDA graph costs the host nothing for each kernel, and its
+// kernels follow each other more closely.
+void prepare_inference(Simulation& s, const Scenario& scenario) {
+  if (s.runtime.inference.empty())
+    throw UserError(scenario.mark_of("runtime"),
+                    fmt::format("runtime '{}' does not say how it runs inference", s.runtime.name),
+                    "pytorch-eager does");
+  const Runtime inference = s.runtime.inference.front();
+  s.runtime = scenario.inference.cuda_graph ? idealised(inference) : inference;
+  if (!scenario.inference.cuda_graph) return;
+  s.cluster.gpu.kernel_gap = s.cluster.gpu.graph_kernel_gap;
+  for (Gpu& gpu : s.cluster.other_gpus) gpu.kernel_gap = gpu.graph_kernel_gap;
+}
+
 }  // namespace
 
 void replay_step(Simulation& s) {
@@ -270,6 +293,7 @@ void replay_step(Simulation& s) {
 }
 
 Simulation simulate(const Scenario& scenario, const SimulationOptions& options) {
+  if (scenario.task == Task::kServing) return simulate_serving(scenario, options);
   const auto begin = std::chrono::steady_clock::now();
   Simulation s;
   s.model = read_model(scenario.model);
@@ -280,6 +304,7 @@ Simulation simulate(const Scenario& scenario, const SimulationOptions& options) 
     s.runtime = idealised(s.runtime);
   }
   if (options.improve != nullptr) options.improve(s.cluster);
+  if (scenario.task != Task::kTraining) prepare_inference(s, scenario);
   s.plan = resolve_plan(scenario, s.model, s.cluster, s.runtime);
   s.program = build_program(s.plan, s.model, s.cluster, s.runtime,
                             {options.fold, scenario.variation.any()});

@@ -77,6 +77,25 @@ Json goodput_json(const Goodput& g) {
               {"young_checkpoint_interval_s", number(g.young)}};
 }
 
+Json spread_json(const Spread& s) {
+  return Json{{"mean", number(s.mean)},
+              {"p50", number(s.p50)},
+              {"p95", number(s.p95)},
+              {"p99", number(s.p99)}};
+}
+
+void add_serving(Json& json, const ServingReport& s) {
+  json["requests"] = s.requests;
+  json["time_to_first_token_s"] = spread_json(s.first_token);
+  json["time_per_output_token_s"] = spread_json(s.per_output_token);
+  json["throughput_tokens_per_s"] = number(s.tokens_per_second);
+  json["preemptions"] = s.preemptions;
+  json["duration_s"] = number(s.duration);
+  json["batch_utilisation"] = number(s.occupied);
+  json["mean_batch"] = number(s.batch);
+  json["mean_context"] = number(s.context);
+}
+
 Json report_json(const RunReport& report) {
   Json json{{"schema", "rehearse.run/1"},
             {"scenario", report.scenario},
@@ -87,6 +106,7 @@ Json report_json(const RunReport& report) {
             {"gpu", report.gpu},
             {"runtime", report.runtime},
             {"precision", report.precision},
+            {"task", report.task},
             {"gpus", report.gpus},
             {"tokens_per_step", report.tokens_per_step},
             {"step_time_s", number(report.step_time)},
@@ -104,6 +124,8 @@ Json report_json(const RunReport& report) {
             {"peak_reserved_bytes", report.peak_reserved.value},
             {"memory_overhead_bytes", report.memory_overhead.value},
             {"memory_capacity_bytes", report.memory_capacity.value}};
+  if (report.kv_cache_peak.value > 0) json["kv_cache_peak_bytes"] = report.kv_cache_peak.value;
+  if (report.serving) add_serving(json, *report.serving);
   json["stages"] = Json::array();
   for (const StageReport& stage : report.stages) json["stages"].push_back(stage_json(stage));
   json["breakdown_s"] = breakdown_json(report.breakdown);

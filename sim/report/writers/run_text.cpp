@@ -36,13 +36,34 @@ std::string memory_verdict(const RunReport& r) {
   return out;
 }
 
+std::string serving_lines(const ServingReport& s) {
+  const auto spread = [](const char* name, const Spread& v) {
+    return fmt::format("{} mean {}, p50 {}, p95 {}, p99 {}\n", name,
+                       format_seconds(Seconds(v.mean)), format_seconds(Seconds(v.p50)),
+                       format_seconds(Seconds(v.p95)), format_seconds(Seconds(v.p99)));
+  };
+  return fmt::format("requests        {} in {}, {} preemptions\n", format_count(s.requests),
+                     format_seconds(Seconds(s.duration)), s.preemptions) +
+         spread("first token    ", s.first_token) + spread("output token   ", s.per_output_token) +
+         fmt::format(
+             "decoding        {:.1f} sequences a step, {} of them wanted; the step below is "
+             "the mean one\n",
+             s.batch, format_percent(s.occupied));
+}
+
 std::string headline(const RunReport& r) {
   std::string out;
-  out += fmt::format("step time       {}   {} tokens a step\n", format_seconds(r.step_time),
-                     format_count(r.tokens_per_step));
+  if (r.serving) out += serving_lines(*r.serving);
+  const char* task = r.task == "prefill"  ? ", a prefill of the batch"
+                     : r.task == "decode" ? ", one for every sequence"
+                                          : "";
+  out += fmt::format("step time       {}   {} tokens a step{}\n", format_seconds(r.step_time),
+                     format_count(r.tokens_per_step), task);
   if (r.step_high > r.step_low)
     out += fmt::format("90 % interval   {} to {}: nine of ten measured steps should lie in it\n",
                        format_seconds(r.step_low), format_seconds(r.step_high));
+  if (r.kv_cache_peak.value > 0)
+    out += fmt::format("KV cache        {} a GPU\n", format_bytes(r.kv_cache_peak));
   out += fmt::format("throughput      {:.1f} tokens/s, {:.1f} per GPU\n", r.tokens_per_second,
                      r.tokens_per_second_per_gpu);
   out += fmt::format("model FLOP/s    {:.1f} TFLOP/s per GPU\n", r.model_tflops_per_gpu);

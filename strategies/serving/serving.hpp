@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "sim/config/scenario.hpp"
+
+namespace rehearse {
+
+// Serving: requests that arrive over time share a model's GPUs. Times are seconds.
+struct Request {
+  double arrival = 0;
+  std::int64_t prompt = 1, output = 1;  // tokens
+};
+
+// The requests of a scenario: of its trace, or drawn by its seed, by arrival.
+std::vector<Request> make_requests(const Serving& serving);
+
+// What one step costs.
+struct StepPrices {
+  std::function<double(std::int64_t tokens)> prefill;  // of prompts, together
+  std::function<double(double sequences, double context)> decode;
+  std::function<double(double sequences, double context)> draft;  // the draft model's decode
+  std::function<double(double tokens, double context)> verify;    // several tokens a sequence
+  double transfer_per_token = 0;  // a token's cache between two GPUs
+};
+
+// One group of GPUs that holds the model once.
+struct Server {
+  Batching batching = Batching::kContinuous;
+  std::int64_t max_batch_tokens = 8192, max_batch_size = 256;
+  std::int64_t blocks = 0, block_tokens = 16;  // of the paged cache
+  int draft_tokens = 0;                        // 0: no speculation
+  double acceptance = 0;
+  std::uint64_t seed = 1;
+};
+
+struct Served {
+  std::vector<double> first_token, done;  // of every request, after its arrival
+  double end = 0;
+  std::int64_t preemptions = 0, peak_blocks = 0, tokens = 0, steps = 0, decoding_steps = 0;
+  double occupied = 0, slots = 0;  // sequences that still want tokens, and all that a step computes
+};
+
+// Model. A server works step by step; what has arrived is considered between two steps.
+//
+// - static: a batch is prefilled together and decoded until its longest answer ends; sequences that
+//   are done go on being computed.
+// - continuous: prompts are prefilled as soon as there is room, before anything is decoded; a
+//   sequence leaves when it is done (Yu et al., Orca, 2022).
+// - chunked_prefill: every step decodes all sequences and fills up to max_batch_tokens with pieces
+//   of prompts (Agrawal et al., Sarathi-Serve, 2024). Its time is a prefill of all its tokens and
+//   what attention over the cache takes.
+//
+// The cache is paged (Kwon et al., vLLM, 2023): a sequence takes blocks as it grows; when none is
+// left, the one that came last gives its blocks back and is prefilled again later with what it had
+// (preemption by recomputation). A request that no empty cache could hold is refused beforehand.
+//
+// Speculation: each step the draft model decodes `draft_tokens` one after the other and the model
+// checks them together: 1 + as many as are accepted come out.
+Served serve(const std::vector<Request>& requests, const Server& server, const StepPrices& prices);
+
+// Prefill on one server and decode on another, the cache sent between them.
+Served serve_apart(const std::vector<Request>& requests, const Server& prefill,
+                   const Server& decode, const StepPrices& prices);
+
+}  // namespace rehearse
