@@ -213,6 +213,10 @@ RankMemory rank_memory(const Program& program, const RankProgram& rank, bool res
     for (std::size_t i = 0; i < now.size(); ++i) now[i] += e.net[i];
   }
   RankMemory out;
+  if (rank.making.value > total(best)) {
+    best = {};
+    best[static_cast<std::size_t>(MemoryCategory::kParameters)] = rank.making.value;
+  }
   out.peak = Bytes(total(best));
   for (std::size_t i = 0; i < best.size(); ++i) out.at_peak[i] = Bytes(best[i]);
   out.reserved = reserved ? max(out.peak, Reserved(program, rank).run()) : out.peak;

@@ -304,6 +304,7 @@ struct RankProgram {
   Bytes parameters{0}, optimizer_states{0};  // resident for the whole run
   Bytes persistent_gradients{0};
   Bytes cache{0};    // keys and values, in inference
+  Bytes making{0};   // in inference the most while weights are made: each is drawn, then scaled
   Bytes buffers{0};  // resident temporaries: workspaces, rotary tables
   Setup setup;
   int events = 0;

@@ -88,6 +88,8 @@ class InferenceBuilder {
       rank_.parameters += b;
       setup.allocate(b);
     }
+    const Bytes last = parameters_.empty() ? Bytes(0) : parameters_.back();
+    rank_.making = rank_.parameters + last;
     const Inference& i = plan_.inference;
     const Bytes element = size_of(plan_.training.precision.compute);
     const std::int64_t tokens = i.cache_length(), heads = kv_heads();
