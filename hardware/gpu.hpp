@@ -13,9 +13,9 @@ namespace rehearse {
 enum class Clocks : std::uint8_t { kBurst, kSustained };
 
 // Rates of one class of memory-bound kernels: time = max(bytes / (bandwidth * efficiency),
-// elements / elements_per_second, columns * per_column) + rows * per_row + fixed. Where every thread
-// block works through all rows, the rows' time is a third bound instead, once for every round of
-// blocks.
+// elements / elements_per_second, columns * per_column) + rows * per_row + fixed. Where every
+// thread block works through all rows, the rows' time is a third bound instead, once for every
+// round of blocks.
 struct KernelClassRates {
   double bandwidth_efficiency = 1;
   double elements_per_second = 0;  // 0: never binds

@@ -121,8 +121,9 @@ Evaluation numbers_of(const RunReport& r) {
 
 Evaluation evaluate(const Scenario& scenario, EvaluationCache& cache,
                     const EvaluationOptions& options) {
-  // Several trials share nothing that is kept here.
-  if (scenario.variation.any()) return numbers_of(simulate(scenario).report);
+  // Several trials, and other tasks than training, share nothing that is kept here.
+  if (scenario.variation.any() || scenario.task != Task::kTraining)
+    return numbers_of(simulate(scenario).report);
   Setting& setting = cache.state().setting(scenario);
   const ResolvedPlan plan = resolve_plan(scenario, setting.model, setting.cluster, setting.runtime);
   Sharding& of = sharding(setting, plan);
@@ -137,6 +138,7 @@ Evaluation evaluate(const Scenario& scenario, EvaluationCache& cache,
 
 // No step is faster than no time: pruning by it is safe, if useless.
 EvaluationBound bound(const Scenario& scenario, EvaluationCache& cache) {
+  if (scenario.task == Task::kServing) return {};
   Setting& setting = cache.state().setting(scenario);
   resolve_plan(scenario, setting.model, setting.cluster, setting.runtime);
   return {};
