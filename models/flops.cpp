@@ -22,13 +22,16 @@ double linear_flops(const OpGraph& graph, const Op& op) {
 }
 
 // Queries against keys, and probabilities against values: 2 b a s s_k d each. Keys may be longer
-// than queries where the sequence is sharded and keys gathered.
+// than queries where the sequence is sharded and keys gathered, or kept in
+// a cache.
 double attention_flops(const OpGraph& graph, const Op& op) {
   const Tensor& q = graph.tensor(op.inputs.at(0));
   const Tensor& k = graph.tensor(op.inputs.at(1));
   const Tensor& v = graph.tensor(op.inputs.at(2));
   const double columns = extent(q, Axis::kHeadSize) + extent(v, Axis::kHeadSize);
-  const double keys = std::max(extent(k, Axis::kSequence), extent(k, Axis::kKeySequence));
+  const bool cached = std::any_of(k.dims.begin(), k.dims.end(),
+                                  [](const Dim& d) { return d.axis == Axis::kKeySequence; });
+  const double keys = extent(k, cached ? Axis::kKeySequence : Axis::kSequence);
   return 2.0 * static_cast<double>(q.elements()) / extent(q, Axis::kHeadSize) * columns * keys *
          op.ring;
 }
