@@ -10,7 +10,8 @@ namespace rehearse {
 
 struct LowerOptions {
   int steps = 2;      // back to back; the last is the steady one
-  bool merge = true;  // consecutive segments that nothing outside can interrupt become one task
+  bool merge = true;  // consecutive segments that nothing outside can interrupt become one task,
+  bool merge_passes = true;  // also those of different passes (StepList)
   Clocks clocks = Clocks::kSustained;
   Variation variation;
   int trial = 0;  // of the variation's

@@ -26,6 +26,19 @@ void around(StepWriter& w, const PassTemplate& pass, const TrafficBase& base) {
              std::get<MemoryWork>(k.work));
 }
 
+// All pipeline ranks agree on the norm of the gradients before any of them updates, unless the
+// schedule lets them start and checks afterwards.
+void agree_on_norm(StepWriter& w, const ResolvedPlan& plan) {
+  if (plan.pipeline > 1) {
+    if (plan.schedule->post_validates) return;
+    w.order(StreamKind::kCompute, StreamKind::kData);
+    w.collective(StreamKind::kData, CollectiveOp::kAllReduce, GroupKind::kPipeline, Bytes(4),
+                 "gradient norm");
+    w.order(StreamKind::kData, StreamKind::kCompute);
+  }
+  w.host_wait(w.record(StreamKind::kCompute));
+}
+
 }  // namespace
 
 void optimizer_step(StepWriter& w, const ResolvedPlan& plan, std::int64_t elements,
@@ -37,7 +50,7 @@ void optimizer_step(StepWriter& w, const ResolvedPlan& plan, std::int64_t elemen
   const TrafficBase base{
       {Bytes(elements * b.gradient)}, Bytes(elements * b.parameter), master, Bytes(b.gradient)};
   around(w, rt.before_optimizer, base);
-  if (rt.waits_for_gradient_norm) w.host_wait(w.record(StreamKind::kCompute));
+  if (rt.waits_for_gradient_norm) agree_on_norm(w, plan);
   w.host(rt.host_optimizer + rt.host_optimizer_per_tensor * static_cast<double>(tensors));
   // With master weights the step reads those, and writes them and the working copy.
   const std::int64_t read = (b.master > 0 ? b.master : b.parameter) + b.gradient + b.moments;

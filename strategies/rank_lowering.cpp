@@ -639,6 +639,7 @@ bool RankLowering<Sink>::advance() {
         return moved || instr_ != instr || half_ != half || arrived_ != arrived;
       moved = true;
     }
+    if (!state_.options.merge_passes) flush();
     at_ = 0;
     ++call_;
   }

@@ -109,8 +109,10 @@ Plan read_plan(Reader& r, const std::string& runtime_name) {
   plan.context_parallel_method =
       static_cast<ContextParallelMethod>(r.choice("context_parallel_method", kMethods, 0));
   static const std::vector<std::string> kMessages{"overlap", "blocking"};
+  // Megatron's own schedules block; those that split backward came with messages that do not.
+  const bool blocks = megatron && (plan.schedule == "gpipe" || plan.schedule.ends_with("1f1b"));
   plan.pipeline_messages =
-      static_cast<PipelineMessages>(r.choice("pipeline_messages", kMessages, megatron ? 1 : 0));
+      static_cast<PipelineMessages>(r.choice("pipeline_messages", kMessages, blocks ? 1 : 0));
   const std::int64_t chunks = std::int64_t{plan.pipeline_parallel} * plan.virtual_stages;
   if (chunks > 1'000'000) {
     r.error("virtual_stages", "a pipeline of " + std::to_string(chunks) + " chunks");

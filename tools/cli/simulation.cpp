@@ -200,11 +200,13 @@ struct Replay {
   bool merge = true;
   Variation variation;
   int trial = 0;
+  bool merge_passes = true;
 };
 
 void replay_tasks(Simulation& s, const Replay& replay) {
   LowerOptions lower_options;
   lower_options.merge = replay.merge;
+  lower_options.merge_passes = replay.merge_passes;
   lower_options.variation = replay.variation;
   lower_options.trial = replay.trial;
   s.lowered = lower(s.program, s.cluster, lower_options);
@@ -308,7 +310,7 @@ Simulation simulate(const Scenario& scenario, const SimulationOptions& options) 
   s.plan = resolve_plan(scenario, s.model, s.cluster, s.runtime);
   s.program = build_program(s.plan, s.model, s.cluster, s.runtime,
                             {options.fold, scenario.variation.any()});
-  Replay first{options.merge, scenario.variation, 0};
+  Replay first{options.merge, scenario.variation, 0, options.merge_passes};
   replay_tasks(s, first);
   throttle(s, first);
   if (scenario.variation.any()) try_steps(s, first, options.trials);

@@ -18,6 +18,7 @@ struct SimulationOptions {
   bool ideal = false;  // efficiency 1, no host, no fixed cost
   bool fold = true;
   bool merge = true;                    // false: a task a kernel, for traces
+  bool merge_passes = true;             // false: no task for two actions of a schedule, for charts
   void (*improve)(Cluster&) = nullptr;  // a what-if: the machine changed before it is simulated
   int trials = 1;                       // steps to simulate of a scenario that varies at random
 };

@@ -10,6 +10,7 @@
 #include "sim/base/suggest.hpp"
 #include "tools/cli/explain/critical_path.hpp"
 #include "tools/cli/explain/kernels.hpp"
+#include "tools/cli/explain/pipeline.hpp"
 #include "tools/cli/explain/sensitivity.hpp"
 #include "tools/cli/simulation.hpp"
 
@@ -133,6 +134,8 @@ constexpr Explanation kTable[] = {
     {"step_time", "what the step is made of, and its largest kernels", &step_time},
     {"peak_memory", "what fills the memory at its peak, stage by stage", &peak_memory},
     {"bubble", "waiting for other pipeline stages, in both conventions", &bubble},
+    {"pipeline", "a chart of the pipeline: what every rank runs when, and its bubble",
+     &pipeline_text},
     {"communication", "operations, groups, volumes and times", &communication},
     {"critical_path", "the chain of work that the step's length comes from", &critical_path_text},
     {"sensitivity", "what 10 % faster parts would give, by simulating again", &sensitivity_text},
