@@ -184,6 +184,10 @@ Cluster read_cluster(const Value& tree) {
   if (!(cluster.price_per_gpu_hour >= 0)) {
     reader.error("price_per_gpu_hour", "'price_per_gpu_hour' must not be negative");
   }
+  cluster.pue = reader.optional<double>("pue", 1);
+  if (!(cluster.pue >= 1)) {
+    reader.error("pue", "'pue' is the data centre's energy over the GPUs', at least 1");
+  }
   reader.finish();
   diagnostics.throw_if_any();
   return cluster;

@@ -102,6 +102,7 @@ struct Cluster {
   CollectiveTuning collectives;
   Bytes communicator_memory{0};   // device memory that the library holds for each communicator
   double price_per_gpu_hour = 0;  // in the user's currency; 0 when not given
+  double pue = 1;                 // energy of the data centre over that of the GPUs
   Host host;
 
   int gpus() const { return gpus_per_node * nodes; }

@@ -183,6 +183,7 @@ Gpu read_gpu(const Value& tree) {
   reader.ignore(notes);
   read_efficiency(reader.child("efficiency"), gpu);
   gpu.kernels = read_kernels(gpu, reader.child("kernels"));
+  gpu.power = read_power(reader);
   reader.finish();
   diagnostics.throw_if_any();
   return gpu;

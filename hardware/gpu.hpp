@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "hardware/power.hpp"
 #include "hardware/work.hpp"
 #include "sim/config/value.hpp"
 
@@ -94,6 +95,7 @@ struct Gpu {
   std::map<std::string, KernelClassRates> kernels;
   std::shared_ptr<const GemmModel> gemm;            // null: efficiency 1
   std::shared_ptr<const AttentionModel> attention;  // null: efficiency 1
+  PowerModel power;
   bool ideal = false;
   Faster faster;
 

@@ -39,6 +39,7 @@ using Flops = Quantity<struct FlopsTag, double>;
 using Seconds = Quantity<struct SecondsTag, double>;
 using BytesPerSecond = Quantity<struct BytesPerSecondTag, double>;
 using FlopsPerSecond = Quantity<struct FlopsPerSecondTag, double>;
+using Watts = Quantity<struct WattsTag, double>;
 
 constexpr Seconds operator/(Bytes b, BytesPerSecond r) {
   return Seconds(static_cast<double>(b.value) / r.value);

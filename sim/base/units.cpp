@@ -57,6 +57,11 @@ constexpr Dimension kSize{"a size such as '25 MiB' or '141 GB'", kSizeUnits, tru
 constexpr Dimension kTime{"a time such as '3 us' or '1.5 ms'", kTimeUnits, false, false};
 constexpr Dimension kBandwidth{"a bandwidth such as '900 GB/s' or '400 Gb/s'", kBandwidthUnits,
                                true, true};
+constexpr std::array<Unit, 1> kPowerUnits{{{"W", 1}}};
+constexpr Dimension kPower{"a power such as '700 W'", kPowerUnits, true, false};
+constexpr std::array<Unit, 5> kCountUnits{
+    {{"", 1}, {"k", 1e3}, {"M", 1e6}, {"B", 1e9}, {"T", 1e12}}};
+constexpr Dimension kCount{"a number such as '15T' or '300B'", kCountUnits, false, false};
 constexpr Dimension kFlops{"a rate such as '989 TFLOP/s'", kFlopsUnits, true, true};
 
 std::string_view trimmed(std::string_view s) {
@@ -83,7 +88,7 @@ std::optional<double> scale_of(std::string_view unit, const Dimension& d) {
 // Why a unit is wrong, where that can be told; else empty.
 std::string reason(std::string_view unit, const Dimension& d) {
   if (unit.empty()) return "it has no unit";
-  for (const Dimension& other : {kSize, kTime, kBandwidth, kFlops}) {
+  for (const Dimension& other : {kSize, kTime, kBandwidth, kFlops, kPower}) {
     if (other.expected != d.expected && scale_of(unit, other)) {
       return "that is " + std::string(other.expected.substr(0, other.expected.find(" such")));
     }
@@ -155,6 +160,10 @@ BytesPerSecond parse_bandwidth(std::string_view text) {
 FlopsPerSecond parse_flops_per_second(std::string_view text) {
   return FlopsPerSecond(parse(text, kFlops));
 }
+
+Watts parse_power(std::string_view text) { return Watts(parse(text, kPower)); }
+
+double parse_quantity(std::string_view text) { return parse(text, kCount); }
 
 std::optional<double> parse_number(std::string_view text) {
   std::string_view rest = text;

@@ -24,6 +24,9 @@ Bytes parse_bytes(std::string_view text);                      // "25 MiB", "141
 Seconds parse_seconds(std::string_view text);                  // "3 us", "1.5 ms"
 BytesPerSecond parse_bandwidth(std::string_view text);         // "900 GB/s", "400 Gb/s"
 FlopsPerSecond parse_flops_per_second(std::string_view text);  // "989 TFLOP/s", "989 TFLOPS"
+Watts parse_power(std::string_view text);                      // "700 W", "1.4 kW"
+// A number of things, plain or in thousands, millions, billions, trillions: "15T", "300B", "2e12".
+double parse_quantity(std::string_view text);
 
 // A whole text as a number ("12", "-0.5", "1e9", "inf"), else nothing. No unit, no spaces.
 std::optional<double> parse_number(std::string_view text);

@@ -120,6 +120,8 @@ T scalar_as(const Value& v, const std::string& key) {
     return read_quantity(v, key, "a time such as '3 us'", parse_seconds);
   } else if constexpr (std::is_same_v<T, BytesPerSecond>) {
     return read_quantity(v, key, "a bandwidth such as '900 GB/s'", parse_bandwidth);
+  } else if constexpr (std::is_same_v<T, Watts>) {
+    return read_quantity(v, key, "a power such as '700 W'", parse_power);
   } else {
     static_assert(std::is_same_v<T, FlopsPerSecond>);
     return read_quantity(v, key, "a rate such as '989 TFLOP/s'", parse_flops_per_second);
@@ -304,6 +306,7 @@ REHEARSE_READ(Bytes)
 REHEARSE_READ(Seconds)
 REHEARSE_READ(BytesPerSecond)
 REHEARSE_READ(FlopsPerSecond)
+REHEARSE_READ(Watts)
 #undef REHEARSE_READ
 
 }  // namespace rehearse

@@ -21,7 +21,8 @@ namespace rehearse {
 // for. A key without a value (null) reads as missing. A reader refers to `value`, which must
 // outlive it.
 //
-// T: bool, int64_t, int, double, std::string, Bytes, Seconds, BytesPerSecond, FlopsPerSecond.
+// T: bool, int64_t, int, double, std::string, Bytes, Seconds, BytesPerSecond, FlopsPerSecond,
+// Watts.
 // Quantities carry their unit in the text: "900 GB/s", "400 Gb/s" (bits), "25 MiB", "3 us",
 // "989 TFLOP/s", "inf". GB is 1e9, GiB is 2^30.
 class Reader {

@@ -12,6 +12,7 @@
 #include "sim/engine/replay.hpp"
 #include "sim/report/breakdown.hpp"
 #include "sim/report/critical_path.hpp"
+#include "sim/report/economics.hpp"
 #include "sim/report/goodput.hpp"
 #include "sim/report/memory_timeline.hpp"
 #include "sim/report/trials.hpp"
@@ -61,6 +62,7 @@ struct RunReport {
   Bytes kv_cache_peak{0};    // of inference: a rank's keys and values
   Bytes memory_overhead{0};  // CUDA context and communication buffers
   std::vector<StageReport> stages;
+  Economics economics;
   Breakdown breakdown;
   std::vector<CommunicationRow> communication;
   std::vector<std::string> notes;  // "attention's backward efficiency is transferred from ..."

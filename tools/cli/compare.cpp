@@ -9,6 +9,7 @@
 #include "sim/report/run_report.hpp"
 #include "sim/report/writers/page.hpp"
 #include "tools/cli/command.hpp"
+#include "tools/cli/economics_options.hpp"
 #include "tools/cli/simulation.hpp"
 
 namespace rehearse {
@@ -18,6 +19,7 @@ struct Options {
   std::vector<std::string> scenarios, overrides, vary;
   std::string plan, json, report;
   bool ideal = false;
+  EconomicsOptions economics;
 };
 
 struct Axis {
@@ -63,6 +65,7 @@ std::vector<std::pair<std::string, std::vector<std::string>>> combinations(
 }
 
 int compare(const Options& o) {
+  o.economics.training_tokens();  // throws where it is no number
   for (const std::string& path : {o.json, o.report})
     if (!path.empty()) check_output(path);
   std::vector<RunReport> reports;
@@ -77,6 +80,7 @@ int compare(const Options& o) {
         if (!o.plan.empty() && s.plan_name != o.plan) continue;
         try {
           RunReport r = simulate(s, options).report;
+          o.economics.apply(r);
           if (!name.empty()) r.plan_name = r.plan_name.empty() ? name : r.plan_name + " " + name;
           if (r.plan_name.empty()) r.plan_name = s.name;
           reports.push_back(std::move(r));
@@ -111,6 +115,7 @@ void setup_compare(CLI::App& sub, std::function<int()>& action) {
       ->allow_extra_args(false);
   sub.add_option("--set", o->overrides, "key=value: sets any value in all of them")
       ->allow_extra_args(false);
+  o->economics.add_to(sub);
   sub.add_option("--json", o->json, "writes the comparison as JSON ('-' is stdout)");
   sub.add_option("--report", o->report, "writes one HTML page to look at, without network");
   sub.add_flag("--ideal", o->ideal, "efficiency 1, no host and no fixed cost");

@@ -16,7 +16,8 @@ struct Sharding {
            const Runtime& runtime)
       : simulation{model, cluster, runtime, plan, {}, {}, {}, {}},
         writer(simulation.program, plan, simulation.model, simulation.cluster, simulation.runtime),
-        prices(simulation.program, simulation.cluster, Clocks::kSustained) {
+        prices(simulation.program, simulation.cluster, Clocks::kSustained),
+        meter(simulation.program, simulation.cluster) {
     simulation.report.parameters = parameter_count(model);
     simulation.report.gpus = cluster.gpus();
   }
@@ -24,6 +25,7 @@ struct Sharding {
   Simulation simulation;
   ProgramWriter writer;
   Prices prices;
+  PowerMeter meter;
 };
 
 struct Setting {
@@ -133,6 +135,7 @@ Evaluation evaluate(const Scenario& scenario, EvaluationCache& cache,
   s.report.step_time = step_time(of, setting.cluster);
   report_throughput(s);
   report_memory(s, options.reserved);
+  report_economics(s, of.meter);
   return numbers_of(s.report);
 }
 

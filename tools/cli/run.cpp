@@ -9,6 +9,7 @@
 #include "sim/report/run_report.hpp"
 #include "tools/cli/command.hpp"
 #include "tools/cli/dump.hpp"
+#include "tools/cli/economics_options.hpp"
 #include "tools/cli/pick.hpp"
 #include "tools/cli/report_page.hpp"
 #include "tools/cli/simulation.hpp"
@@ -21,6 +22,7 @@ struct Options {
   std::vector<std::string> overrides;
   bool ideal = false, no_fold = false;
   int trials = 1;
+  EconomicsOptions economics;
 };
 
 // A graph of more tasks than this is drawn with merged ones: nobody can look at so many kernels.
@@ -61,7 +63,9 @@ int run(const Options& o) {
   if (o.trials > 1 && !scenario.variation.any())
     throw UserError(scenario.mark, "every trial would be the same: the scenario varies nothing",
                     "variation: {kernel_jitter: 0.02}");
-  const Simulation s = simulate(scenario, options);
+  o.economics.training_tokens();  // throws where it is no number
+  Simulation s = simulate(scenario, options);
+  o.economics.apply(s.report);
   if (!o.dump.empty()) {
     std::fputs(dump_stage(o.dump, scenario, s).c_str(), stdout);
     return kExitDone;
@@ -81,6 +85,7 @@ void setup_run(CLI::App& sub, std::function<int()>& action) {
   sub.add_option("--plan", o->plan, "the plan to run, where the scenario has several");
   sub.add_option("--set", o->overrides, "key=value: sets any value, e.g. plan.tensor_parallel=4")
       ->allow_extra_args(false);
+  o->economics.add_to(sub);
   sub.add_option("--json", o->json, "writes the report as JSON ('-' is stdout)");
   sub.add_option("--trace", o->trace, "writes a Chrome trace (gzip when it ends in .gz)");
   sub.add_option("--report", o->report, "writes one HTML page to look at, without network");

@@ -10,6 +10,7 @@
 #include "sim/base/format.hpp"
 #include "strategies/build_program.hpp"
 #include "strategies/memory.hpp"
+#include "strategies/step_power.hpp"
 #include "tools/cli/interval.hpp"
 #include "tools/cli/serving.hpp"
 
@@ -108,6 +109,11 @@ std::vector<std::string> memory_advice(const Simulation& s, const StageReport& s
 }
 
 }  // namespace
+
+void report_economics(Simulation& s, PowerMeter& meter) {
+  s.report.economics = {s.cluster.price_per_gpu_hour, meter.average(s.report.step_time),
+                        s.cluster.pue, 0};
+}
 
 void report_memory(Simulation& s, bool reserved) {
   RunReport& r = s.report;
@@ -322,6 +328,8 @@ Simulation simulate(const Scenario& scenario, const SimulationOptions& options) 
   const Interval interval = step_interval(s);
   s.report.step_low = interval.low;
   s.report.step_high = interval.high;
+  PowerMeter meter(s.program, s.cluster);
+  report_economics(s, meter);
   RunReport::Simulation& run = s.report.simulation;
   run.tasks = s.lowered.graph.size();
   run.events = s.timeline.events;

@@ -9,6 +9,7 @@
 #include "strategies/lower.hpp"
 #include "strategies/plan.hpp"
 #include "strategies/runtime.hpp"
+#include "strategies/step_power.hpp"
 
 namespace rehearse {
 
@@ -46,5 +47,6 @@ bool throttle_clocks(Simulation& s, Seconds step);
 // allocator reserves or (a lower bound) what is allocated alone.
 void report_throughput(Simulation& s);
 void report_memory(Simulation& s, bool reserved = true);
+void report_economics(Simulation& s, PowerMeter& meter);
 
 }  // namespace rehearse

@@ -6,6 +6,7 @@
 
 #include "sim/base/format.hpp"
 #include "sim/report/run_report.hpp"
+#include "sim/report/writers/economics_text.hpp"
 #include "sim/report/writers/text_table.hpp"
 
 namespace rehearse {
@@ -62,11 +63,30 @@ std::vector<std::string> row_of(const RunReport& r, const std::string& label) {
   return row;
 }
 
+bool is_long(const std::string& name) { return display_width(name) > kLongestName; }
+
+// What stands for a plan in a table: its name, or its number where names are long.
+std::vector<std::string> labels_of(const std::vector<std::string>& names) {
+  std::vector<std::string> labels = names;
+  if (std::any_of(names.begin(), names.end(), is_long))
+    for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = fmt::format("#{}", i + 1);
+  return labels;
+}
+
+// Why each plan differs from the one before it.
+std::string differences(const std::vector<const RunReport*>& order,
+                        const std::vector<std::string>& labels) {
+  std::string out;
+  for (std::size_t i = 1; i < order.size(); ++i)
+    out += wrap(fmt::format("  {} → {}: ", labels[i - 1], labels[i]),
+                difference_text(*order[i - 1], *order[i]));
+  return out.empty() ? out : "from each plan to the next\n" + out + "\n";
+}
+
 std::string table_of(const std::vector<const RunReport*>& order,
-                     const std::vector<std::string>& names) {
-  const bool numbered = std::any_of(names.begin(), names.end(), [](const std::string& name) {
-    return display_width(name) > kLongestName;
-  });
+                     const std::vector<std::string>& names,
+                     const std::vector<std::string>& labels) {
+  const bool numbered = labels != names;
   TextTable table({{"plan", Align::kLeft},
                    {"step"},
                    {"tokens/s/GPU"},
@@ -79,7 +99,7 @@ std::string table_of(const std::vector<const RunReport*>& order,
                    {"optim"}});
   std::string legend;
   for (std::size_t i = 0; i < order.size(); ++i) {
-    const std::string label = numbered ? fmt::format("#{}", i + 1) : names[i];
+    const std::string& label = labels[i];
     if (!order[i]->fits && (i == 0 || order[i - 1]->fits))
       table.add_heading("do not fit in memory:");
     table.add_row(row_of(*order[i], label));
@@ -148,7 +168,9 @@ std::string compare_text(const std::vector<RunReport>& reports) {
   if (reports.empty()) return "no plans\n";
   const std::vector<const RunReport*> order = best_first(reports);
   const std::vector<std::string> names = names_of(order);
-  return table_of(order, names) + "\n" + verdict(order, names) +
+  const std::vector<std::string> labels = labels_of(names);
+  return table_of(order, names, labels) + "\n" + verdict(order, names) + "\n" +
+         differences(order, labels) + economics_table(order, labels) + "\n" +
          "memory: reserved, with CUDA context and communication buffers, of what is usable on a "
          "GPU\n"
          "compute to optim: percent of the step; comm: exposed communication\n";

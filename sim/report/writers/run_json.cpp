@@ -96,6 +96,27 @@ void add_serving(Json& json, const ServingReport& s) {
   json["mean_context"] = number(s.context);
 }
 
+// What has no price or power is null, not free.
+void add_economics(Json& json, const RunReport& report) {
+  const Economics& e = report.economics;
+  const auto known = [](double value) { return value > 0 ? number(value) : Json(nullptr); };
+  const TrainingRun step = training_run(report, static_cast<double>(report.tokens_per_step));
+  const TrainingRun million = training_run(report, 1e6);
+  json["power_per_gpu_w"] = known(e.power.value);
+  json["pue"] = e.pue;
+  json["energy_per_step_j"] = known(step.joules);
+  json["energy_per_million_tokens_j"] = known(million.joules);
+  json["price_per_gpu_hour"] = known(e.price_per_gpu_hour);
+  json["cost_per_million_tokens"] = known(million.cost);
+  if (e.training_tokens <= 0) return;
+  const TrainingRun run = training_run(report, e.training_tokens);
+  json["training"] = Json{{"tokens", run.tokens},
+                          {"time_s", number(run.time)},
+                          {"gpu_hours", number(run.gpu_hours)},
+                          {"cost", known(run.cost)},
+                          {"energy_j", known(run.joules)}};
+}
+
 Json report_json(const RunReport& report) {
   Json json{{"schema", "rehearse.run/1"},
             {"scenario", report.scenario},
@@ -126,6 +147,7 @@ Json report_json(const RunReport& report) {
             {"memory_capacity_bytes", report.memory_capacity.value}};
   if (report.kv_cache_peak.value > 0) json["kv_cache_peak_bytes"] = report.kv_cache_peak.value;
   if (report.serving) add_serving(json, *report.serving);
+  add_economics(json, report);
   json["stages"] = Json::array();
   for (const StageReport& stage : report.stages) json["stages"].push_back(stage_json(stage));
   json["breakdown_s"] = breakdown_json(report.breakdown);

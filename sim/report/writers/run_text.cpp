@@ -2,6 +2,7 @@
 
 #include "sim/base/format.hpp"
 #include "sim/report/run_report.hpp"
+#include "sim/report/writers/economics_text.hpp"
 #include "sim/report/writers/text_table.hpp"
 
 namespace rehearse {
@@ -176,6 +177,7 @@ std::string run_text(const RunReport& report) {
   out += headline(report);
   out += variation_lines(report);
   if (report.fits) out += memory_verdict(report);
+  out += economics_text(report);
   out += "\n" + breakdown_section(report);
   if (!report.stages.empty()) out += "\n" + memory_section(report);
   if (!report.communication.empty()) out += "\n" + communication_section(report);

@@ -17,9 +17,9 @@ std::string run_text(const RunReport& report);                    // for the ter
 std::string compare_text(const std::vector<RunReport>& reports);  // best first
 std::string run_json(const RunReport& report);                    // schema rehearse.run/1
 std::string compare_json(const std::vector<RunReport>& reports);  // schema rehearse.compare/1
-// Why `to` takes more or less time a token than `from`: the settings that change, and what each part
-// of the step adds, in percent of `from`'s step, so that the parts add up to the whole:
-// "TP 8 → 4, DP 8 → 16: -12.3 % time a token = -15.1 % exposed all_reduce (tp), +2.9 % bubble".
+// Why `to` takes more or less time a token than `from`: the settings that change, and what each
+// part of the step adds, in percent of `from`'s step, so that the parts add up to the whole: "TP 8
+// → 4, DP 8 → 16: -12.3 % time a token = -15.1 % exposed all_reduce (tp), +2.9 % bubble".
 std::string difference_text(const RunReport& from, const RunReport& to);
 // Chrome trace, for Perfetto and chrome://tracing: a process per simulated rank, a thread per
 // stream, flow arrows from sends to receives, a memory counter.

@@ -48,6 +48,31 @@ std::int64_t PriceArguments::count(std::string_view key, std::optional<std::int6
   return static_cast<std::int64_t>(*number);
 }
 
+double PriceArguments::number(std::string_view key, std::optional<double> fallback) {
+  const std::string* given = find(key);
+  if (!given && !fallback) error(key, fmt::format("missing '{}'", key));
+  if (!given) return fallback.value_or(1);
+  try {
+    const double value = parse_quantity(*given);
+    if (value > 0) return value;
+    error(key, fmt::format("'{}' must be above 0", key));
+  } catch (const UnitError& e) {
+    error(key, fmt::format("'{}': {}", key, e.what()));
+  }
+  return 1;
+}
+
+Watts PriceArguments::power(std::string_view key, Watts fallback) {
+  const std::string* given = find(key);
+  if (!given) return fallback;
+  try {
+    return parse_power(*given);
+  } catch (const UnitError& e) {
+    error(key, fmt::format("'{}': {}", key, e.what()));
+    return fallback;
+  }
+}
+
 bool PriceArguments::flag(std::string_view key, bool fallback) {
   const std::string* given = find(key);
   if (!given) return fallback;

@@ -33,6 +33,10 @@ class PriceArguments {
   // Required keys are reported as missing; the others take the fallback.
   std::string text(std::string_view key, std::string_view fallback = {});
   std::int64_t count(std::string_view key, std::optional<std::int64_t> fallback = {});
+  // A positive number, "0.4" or "15T".
+  double number(std::string_view key, std::optional<double> fallback = {});
+  // "700 W"; the fallback when not given.
+  Watts power(std::string_view key, Watts fallback);
   bool flag(std::string_view key, bool fallback);
   // "64MiB"; a bare number is bytes.
   Bytes bytes(std::string_view key);

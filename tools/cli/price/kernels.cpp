@@ -7,21 +7,6 @@
 #include "tools/cli/price/operators.hpp"
 
 namespace rehearse {
-namespace {
-
-std::string_view to_string(Bound bound) {
-  switch (bound) {
-    case Bound::kCompute:
-      return "compute";
-    case Bound::kMemory:
-      return "memory";
-    case Bound::kIssue:
-      return "issue";
-    case Bound::kFixed:
-      return "fixed";
-  }
-  return "";
-}
 
 const Gpu* read_gpu_of(PriceArguments& arguments, PriceMachines& machines) {
   const std::string text = arguments.text("gpu");
@@ -43,6 +28,22 @@ const Gpu* read_gpu_of(PriceArguments& arguments, PriceMachines& machines) {
 DType read_dtype(PriceArguments& arguments) {
   static const std::array<std::string, 5> kNames{"bf16", "fp16", "fp8", "tf32", "fp32"};
   return *dtype_from_string(kNames[arguments.choice("dtype", kNames)]);
+}
+
+namespace {
+
+std::string_view to_string(Bound bound) {
+  switch (bound) {
+    case Bound::kCompute:
+      return "compute";
+    case Bound::kMemory:
+      return "memory";
+    case Bound::kIssue:
+      return "issue";
+    case Bound::kFixed:
+      return "fixed";
+  }
+  return "";
 }
 
 Clocks read_clocks(PriceArguments& arguments) {

@@ -51,9 +51,23 @@ constexpr std::array kCollectiveKeys{
     PriceKey{"chunks", "pieces of a pipelined chain or tree; the best number"},
 };
 
+constexpr std::array kTrainingKeys{
+    PriceKey{"gpu", "a name in configs/gpus, a path or a mapping", true},
+    PriceKey{"gpus", "how many; 1"},
+    PriceKey{"parameters", "of the model: 70B", true},
+    PriceKey{"tokens", "to train on: 15T", true},
+    PriceKey{"mfu", "of 6 FLOPs a parameter and token over the dense peak", true},
+    PriceKey{"dtype", "whose peak; bf16"},
+    PriceKey{"price", "of a GPU-hour; none"},
+    PriceKey{"power", "of a GPU; its limit"},
+    PriceKey{"pue", "energy of the data centre over the GPUs'; 1"},
+};
+
 constexpr std::array kOperators{
     PriceOperator{"gemm", "a matrix product, out[m,n] = x[m,k] . w[n,k]^T", kGemmKeys, price_gemm},
     PriceOperator{"attention", "fused attention", kAttentionKeys, price_attention},
+    PriceOperator{"training", "a whole training run by its MFU: time, cost, energy", kTrainingKeys,
+                  price_training},
     PriceOperator{"copy", "a kernel that reads and writes memory once", kCopyKeys, price_copy},
     PriceOperator{"all_reduce", "bytes: each rank's input", kCollectiveKeys, price_communication},
     PriceOperator{"all_gather", "bytes: the output", kCollectiveKeys, price_communication},

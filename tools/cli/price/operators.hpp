@@ -55,9 +55,14 @@ std::vector<std::string> price_operator_names();
 // Throws UserError with the nearest name.
 const PriceOperator& find_price_operator(const std::string& name, const Mark& mark = {});
 
+// The keys `gpu` and `dtype`; null where the GPU cannot be read, which is then reported.
+const Gpu* read_gpu_of(PriceArguments& arguments, PriceMachines& machines);
+DType read_dtype(PriceArguments& arguments);
+
 Priced price_gemm(std::string_view, PriceArguments&, PriceMachines&, bool explain);
 Priced price_attention(std::string_view, PriceArguments&, PriceMachines&, bool explain);
 Priced price_copy(std::string_view, PriceArguments&, PriceMachines&, bool explain);
+Priced price_training(std::string_view, PriceArguments&, PriceMachines&, bool explain);
 Priced price_communication(std::string_view name, PriceArguments&, PriceMachines&, bool explain);
 
 }  // namespace rehearse
