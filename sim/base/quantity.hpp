@@ -59,6 +59,7 @@ constexpr double intensity(Flops f, Bytes b) { return f.value / static_cast<doub
 constexpr Seconds max(Seconds a, Seconds b) { return a < b ? b : a; }
 constexpr Seconds min(Seconds a, Seconds b) { return b < a ? b : a; }
 constexpr BytesPerSecond min(BytesPerSecond a, BytesPerSecond b) { return b < a ? b : a; }
+constexpr Watts min(Watts a, Watts b) { return b < a ? b : a; }
 constexpr Bytes max(Bytes a, Bytes b) { return a < b ? b : a; }
 
 }  // namespace rehearse

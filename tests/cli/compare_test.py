@@ -1,6 +1,7 @@
 """`rehearse compare`: plans side by side, best first, with what fits."""
 
 import json
+import re
 import unittest
 
 from harness import CommandTest, TINY
@@ -95,6 +96,32 @@ class CompareTest(CommandTest):
     def test_a_plan_that_cannot_be_is_a_mistake(self):
         self.write("s.yaml", TINY + "plans: {a: {}, b: {tensor_parallel: 3}}\n")
         self.assertIn("s.yaml:5:", self.refused("compare", "s.yaml"))
+
+    def test_neighbours_are_explained_and_the_parts_add_up(self):
+        text = " ".join(self.done("compare", "llama3-8b-4xh200").split())
+        for line in re.findall(r"\S+ → \S+: .*?(?= \S+ → \S+: | energy and cost)", text[text.index("from each plan"):]):
+            total, parts = re.match(r".*?([-+][0-9.]+) % time a token = (.*)", line).groups()
+            shares = [float(share) for share in re.findall(r"([-+][0-9.]+) % [a-z]", parts)]
+            self.assertAlmostEqual(sum(shares), float(total), delta=0.6)  # parts under 0.2 % are not said
+        self.assertIn("ZeRO 0 → 3", text)
+
+    def test_tokens_and_a_price_tell_what_training_takes(self):
+        self.write("s.yaml", TINY)
+        run = self.json("compare", "s.yaml", "--tokens", "2T", "--price", "3", "--set", "cluster.pue=1.5")["runs"][0]
+        training = run["training"]
+        self.assertEqual(training["tokens"], 2e12)
+        self.assertAlmostEqual(training["time_s"] * run["tokens_per_second"], 2e12, delta=1)
+        self.assertAlmostEqual(training["cost"], 3 * training["time_s"] * run["gpus"] / 3600, places=2)
+        self.assertAlmostEqual(training["energy_j"] / (1.5 * run["power_per_gpu_w"] * run["gpus"] * training["time_s"]), 1)
+        self.assertAlmostEqual(run["cost_per_million_tokens"] * 2e6 / training["cost"], 1)
+
+    def test_without_a_price_the_cost_is_unknown_and_not_zero(self):
+        self.write("s.yaml", TINY)
+        run = self.json("compare", "s.yaml", "--tokens", "1B")["runs"][0]
+        self.assertIsNone(run["cost_per_million_tokens"])
+        self.assertIsNone(run["training"]["cost"])
+        self.assertIn("no price", self.done("compare", "s.yaml"))
+        self.assertIn("such as '15T'", self.refused("compare", "s.yaml", "--tokens", "many"))
 
     def test_ideal_is_faster(self):
         self.write("s.yaml", TINY)

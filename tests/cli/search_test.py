@@ -46,6 +46,10 @@ class SearchTest(CommandTest):
         self.assertEqual([p["objective"] for p in memory], sorted(p["peak_reserved_bytes"] for p in memory))
         cheapest = self.search("--objective", "cost", "--max-gpus", "4")["best"][0]
         self.assertEqual(cheapest["gpus"], 1)  # what is so small costs least on one
+        energy = self.search("--objective", "energy")["best"][0]
+        run = self.json("run", "s.yaml", *[a for k, v in energy["settings"].items()
+                                           for a in ("--set", f"{k}={str(v).lower() if isinstance(v, bool) else v}")])
+        self.assertAlmostEqual(energy["objective"] / run["energy_per_step_j"], 1)
         self.assertIn("did you mean 'memory'?", self.refused("search", "s.yaml", "--objective", "memori"))
 
     def test_the_second_has_a_reason(self):

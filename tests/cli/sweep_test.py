@@ -79,7 +79,8 @@ class SweepTest(CommandTest):
         self.write("one.yaml", "\n".join(line[2:] for line in base.splitlines()) + "\n")
         keys = [k for k in row if "." in k]
         run = self.json("run", "one.yaml", *[a for k in keys for a in ("--set", f"{k}={row[k]}")])
-        for name in ("step_time_s", "tokens_per_second", "mfu", "peak_memory_bytes", "peak_reserved_bytes"):
+        for name in ("step_time_s", "tokens_per_second", "mfu", "peak_memory_bytes", "peak_reserved_bytes",
+                     "energy_per_million_tokens_j"):
             self.assertEqual(float(row[name]), run[name])
 
     def test_the_number_of_jobs_changes_nothing(self):

@@ -139,6 +139,15 @@ class ValidateTest(CommandTest):
         self.assertIn("x.jsonl:1:1: error: not a measured run", self.refused("validate", "x.jsonl"))
         self.assertIn("none.jsonl", self.refused("validate", "none.jsonl"))
 
+    def test_a_training_run_by_its_mfu(self):
+        out = json.loads(self.done("price", "training", "gpu=h100-sxm", "gpus=4096", "parameters=70B", "tokens=15T",
+                                   "mfu=0.4", "price=2.5", "pue=1.2", "--json"))
+        self.assertAlmostEqual(out["cost"] / 11.06e6, 1, delta=2e-3)
+        self.assertAlmostEqual(out["training_time_s"] / 86400 / 45.0, 1, delta=2e-3)
+        self.assertAlmostEqual(out["energy_j"] / 3.6e12 / 3.72, 1, delta=2e-3)
+        self.assertIn("at most 1", self.refused("price", "training", "gpu=h100-sxm", "parameters=70B", "tokens=1T",
+                                                "mfu=40"))
+
 
 if __name__ == "__main__":
     unittest.main()

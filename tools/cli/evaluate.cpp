@@ -116,6 +116,7 @@ Evaluation numbers_of(const RunReport& r) {
   e.peak_reserved = r.peak_reserved;
   e.memory_capacity = r.memory_capacity;
   e.memory_overhead = r.memory_overhead;
+  e.economics = r.economics;
   return e;
 }
 

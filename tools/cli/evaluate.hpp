@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "sim/config/scenario.hpp"
+#include "sim/report/economics.hpp"
 
 namespace rehearse {
 
@@ -16,6 +17,7 @@ struct Evaluation {
   int gpus = 0;
   bool fits = true;
   Bytes peak_memory{0}, peak_reserved{0}, memory_capacity{0}, memory_overhead{0};
+  Economics economics;  // what a GPU draws, and the cluster's price
 };
 
 // What no plan can beat, found without simulating it.

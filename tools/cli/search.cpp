@@ -41,6 +41,9 @@ int run_search(const Options& o) {
   const Objective& objective = find_objective(o.objective);
   if (!o.json.empty()) check_output(o.json);
   const SearchSpace space(base, o.max_gpus, o.over);
+  if (objective.name == "energy" && space.sizes().front().least.power.value <= 0)
+    throw UserError({}, "--objective energy: the cluster's GPU has no power model",
+                    "its file's 'power' says it");
   SearchOptions options;
   options.top = static_cast<std::size_t>(o.top);
   options.jobs =

@@ -25,13 +25,14 @@ double rate(const SearchResult& r, std::uint64_t plans) {
 
 std::string table_of(const SearchReport& report, const std::vector<FoundPlan>& plans,
                      std::size_t most) {
-  const bool cost = report.objective->name == "cost";
+  const std::string name(report.objective->name);
+  const bool other = name == "cost" || name == "energy";
   TextTable table({{"#"},
                    {"step"},
                    {"tokens/s/GPU"},
                    {"MFU %"},
                    {"memory"},
-                   {cost ? "cost a step" : ""},
+                   {other ? name : ""},
                    {"plan", Align::kLeft}});
   for (std::size_t i = 0; i < std::min(plans.size(), most); ++i) {
     const Evaluation& e = plans[i].evaluation;
@@ -39,7 +40,7 @@ std::string table_of(const SearchReport& report, const std::vector<FoundPlan>& p
                    fmt::format("{:.1f}", e.tokens_per_second_per_gpu),
                    fmt::format("{:.1f}", 100 * e.mfu),
                    format_bytes(e.peak_reserved + e.memory_overhead),
-                   cost ? fmt::format("{:.4g}", plans[i].objective) : "",
+                   other ? fmt::format("{:.4g}", plans[i].objective) : "",
                    report.space->label(report.space->choices()[plans[i].index])});
   }
   return table.to_string("  ");

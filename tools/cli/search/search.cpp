@@ -22,14 +22,18 @@ constexpr std::size_t kRound = 128;  // plans that are simulated before bounds a
 
 constexpr std::array kObjectives{
     Objective{"time", "the step takes least",
-              [](const Evaluation& e, double) { return e.step_time.value; }},
-    Objective{"cost", "a step costs least: GPUs times time, times their price",
-              [](const Evaluation& e, double price) {
+              [](const Evaluation& e) { return e.step_time.value; }},
+    Objective{"cost", "a step costs least: GPUs times hours times their price, or 1 without one",
+              [](const Evaluation& e) {
+                const double price = e.economics.price_per_gpu_hour;
                 return e.gpus * e.step_time.value / kSecondsPerHour * (price > 0 ? price : 1);
               }},
-    Objective{
-        "memory", "a GPU needs least memory",
-        [](const Evaluation& e, double) { return static_cast<double>(e.peak_reserved.value); }},
+    Objective{"memory", "a GPU needs least memory",
+              [](const Evaluation& e) { return static_cast<double>(e.peak_reserved.value); }},
+    Objective{"energy", "a step takes least energy, in joules",
+              [](const Evaluation& e) {
+                return e.gpus * e.step_time.value * e.economics.power.value * e.economics.pue;
+              }},
 };
 
 // Calls visit(worker, i) for every i below `count`, on `jobs` threads.
@@ -99,17 +103,17 @@ class Search {
     EvaluationBound bound;
   };
 
-  double price_of(std::size_t index) const {
-    return space_.sizes()[static_cast<std::size_t>(space_.choices()[index].size)]
-        .price_per_gpu_hour;
+  const ClusterSize& size_of(std::size_t index) const {
+    return space_.sizes()[static_cast<std::size_t>(space_.choices()[index].size)];
   }
 
   double objective_of_bound(std::size_t index, const EvaluationBound& b) const {
     Evaluation e;
     e.step_time = b.step_time;
     e.peak_reserved = b.memory;
-    e.gpus = space_.sizes()[static_cast<std::size_t>(space_.choices()[index].size)].gpus();
-    return objective_.value(e, price_of(index));
+    e.gpus = size_of(index).gpus();
+    e.economics = size_of(index).least;
+    return objective_.value(e);
   }
 
   void bound_all() {
@@ -193,7 +197,7 @@ class Search {
         ++out_.out_of_memory;
         continue;
       }
-      keep({round[i], objective_.value(evaluations[i], price_of(round[i])), evaluations[i]});
+      keep({round[i], objective_.value(evaluations[i]), evaluations[i]});
     }
     options_.progress(at, candidates_.size());
     return at;

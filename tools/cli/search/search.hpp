@@ -14,11 +14,10 @@
 namespace rehearse {
 
 // What a search makes small. Each is a function of an evaluation that does not fall when the step
-// takes longer or more memory, so that the function of a bound is a bound of the function.
+// takes longer, more memory or more power, so that the function of a bound is a bound of it.
 struct Objective {
   std::string_view name, summary;
-  // `price` is per GPU and hour.
-  double (*value)(const Evaluation& e, double price);
+  double (*value)(const Evaluation& e);
 };
 std::span<const Objective> objectives();
 // Throws UserError with the nearest name.

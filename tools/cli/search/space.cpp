@@ -55,8 +55,10 @@ SearchSpace::SearchSpace(const Scenario& base, int max_gpus, const std::vector<s
 
 void SearchSpace::size_up(int max_gpus) {
   const Cluster cluster = read_cluster(base_.cluster);
+  Economics least{cluster.price_per_gpu_hour, cluster.gpu.power.idle, cluster.pue, 0};
+  for (const Gpu& gpu : cluster.other_gpus) least.power = min(least.power, gpu.power.idle);
   const auto add = [&](int nodes, int per_node) {
-    ClusterSize size{nodes, per_node, base_.cluster, cluster.price_per_gpu_hour};
+    ClusterSize size{nodes, per_node, base_.cluster, least};
     if (nodes != cluster.nodes) size.cluster.set("nodes", Value::scalar(std::to_string(nodes)));
     if (per_node != cluster.gpus_per_node)
       size.cluster.set("gpus_per_node", Value::scalar(std::to_string(per_node)));

@@ -7,6 +7,7 @@
 
 #include "models/model.hpp"
 #include "sim/config/scenario.hpp"
+#include "sim/report/economics.hpp"
 
 namespace rehearse {
 
@@ -26,8 +27,8 @@ struct Choice {
 // A number of GPUs that may be used.
 struct ClusterSize {
   int nodes = 1, gpus_per_node = 1;
-  Value cluster;  // the tree with so many
-  double price_per_gpu_hour = 0;
+  Value cluster;    // the tree with so many
+  Economics least;  // its price, and what a GPU draws that does nothing
   int gpus() const { return nodes * gpus_per_node; }
 };
 

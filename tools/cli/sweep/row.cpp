@@ -18,6 +18,13 @@ using Json = nlohmann::ordered_json;
 
 double of(Bytes b) { return static_cast<double>(b.value); }
 
+// What has no price or power is an empty cell, not 0.
+double known(double value) { return value > 0 ? value : std::numeric_limits<double>::quiet_NaN(); }
+
+TrainingRun million_tokens(const Evaluation& e) {
+  return training_run(e.economics, 1e6, e.tokens_per_second, e.gpus);
+}
+
 constexpr ResultColumn kColumns[] = {
     {"gpus", [](const Evaluation& e) { return static_cast<double>(e.gpus); }},
     {"step_time_s", [](const Evaluation& e) { return e.step_time.value; }},
@@ -30,6 +37,10 @@ constexpr ResultColumn kColumns[] = {
     {"peak_memory_bytes", [](const Evaluation& e) { return of(e.peak_memory); }},
     {"peak_reserved_bytes", [](const Evaluation& e) { return of(e.peak_reserved); }},
     {"memory_overhead_bytes", [](const Evaluation& e) { return of(e.memory_overhead); }},
+    {"power_per_gpu_w", [](const Evaluation& e) { return known(e.economics.power.value); }},
+    {"energy_per_million_tokens_j",
+     [](const Evaluation& e) { return known(million_tokens(e).joules); }},
+    {"cost_per_million_tokens", [](const Evaluation& e) { return known(million_tokens(e).cost); }},
     {"memory_capacity_bytes", [](const Evaluation& e) { return of(e.memory_capacity); }},
 };
 
