@@ -28,9 +28,9 @@ Watts PowerMeter::average(Seconds step) {
     const Gpu& gpu = cluster_.gpu_of_type(type_);
     if (gpu.power.limit.value <= 0) return Watts(0);
     const PeakTimes t = of(rank, gpu);
-    watts += rank.represents *
-             gpu.power.average(t.compute / step.value, t.memory / step.value, t.link / step.value)
-                 .value;
+    watts +=
+        rank.represents *
+        gpu.power.average(t.compute / step.value, t.memory / step.value, t.link / step.value).value;
     ranks += rank.represents;
   }
   return Watts(ranks > 0 ? watts / ranks : 0);

@@ -100,6 +100,11 @@ std::optional<Operand> Sweep::look_up(const Value& tree, const std::string& dott
 std::vector<std::string> Sweep::known_keys() const {
   std::set<std::string> out(keys_.begin(), keys_.end());
   for (const auto& [plan, tree] : bases_) gather_keys(tree, "", out);
+  const Value& first = bases_.front().second;
+  for (const char* section : {"model", "cluster"})
+    if (const Value* v = first.find(section))
+      gather_keys(references_.resolve(std::string(section) + "s", *v), std::string(section) + ".",
+                  out);
   for (const auto& [key, text] : kDefaults) out.insert(key);
   out.insert({kGpus, kDataParallel});
   return {out.begin(), out.end()};

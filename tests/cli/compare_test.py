@@ -98,9 +98,12 @@ class CompareTest(CommandTest):
         self.assertIn("s.yaml:5:", self.refused("compare", "s.yaml"))
 
     def test_neighbours_are_explained_and_the_parts_add_up(self):
-        text = " ".join(self.done("compare", "llama3-8b-4xh200").split())
-        for line in re.findall(r"\S+ → \S+: .*?(?= \S+ → \S+: | energy and cost)", text[text.index("from each plan"):]):
-            total, parts = re.match(r".*?([-+][0-9.]+) % time a token = (.*)", line).groups()
+        text = self.done("compare", "llama3-8b-4xh200")
+        section = text[text.index("from each plan"):text.index("energy and cost")]
+        pairs = [" ".join(p.split()) for p in re.split(r"\n  (?=\S+ → \S+: )", section)[1:]]
+        self.assertEqual(len(pairs), 3)
+        for pair in pairs:
+            total, parts = re.match(r".*?([-+][0-9.]+) % time a token = (.*)", pair).groups()
             shares = [float(share) for share in re.findall(r"([-+][0-9.]+) % [a-z]", parts)]
             self.assertAlmostEqual(sum(shares), float(total), delta=0.6)  # parts under 0.2 % are not said
         self.assertIn("ZeRO 0 → 3", text)

@@ -143,6 +143,8 @@ TEST_CASE("Mistakes of a sweep file have a place and the nearest name") {
   CHECK_THAT(
       mistake(base + "cross: {plan.tensor_parallel: [1]}\nwhere: plan.tensor_paralell > 1\n"),
       Catch::Contains("s.yaml:6:8:") && Catch::Contains("did you mean 'plan.tensor_parallel'?"));
+  CHECK_THAT(mistake(base + "cross: {plan.tensor_parallel: [1]}\nwhere: model.hiden_size > 1\n"),
+             Catch::Contains("did you mean 'model.hidden_size'?"));
   CHECK_THAT(mistake(base + "cross: {cluster.nodes: [1], cluster: [h200-2]}\n"),
              Catch::Contains("would undo"));
   CHECK_THAT(mistake(base + "cross: {cluster.nodes: [1]}\nzip: {cluster.nodes: [1]}\n"),

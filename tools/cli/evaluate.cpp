@@ -36,6 +36,8 @@ struct Setting {
   std::vector<std::unique_ptr<Sharding>> shardings;
 };
 
+constexpr std::size_t kMostSettings = 32;
+
 bool same(const Value& a, const Value& b) {
   if (a.is_map() && b.is_map() && a.identity() == b.identity()) return true;
   return canonical_text(a) == canonical_text(b);
@@ -48,9 +50,20 @@ struct EvaluationCache::State {
 
   Setting& setting(const Scenario& s) {
     for (const auto& known : settings)
-      if (same(known->model_tree, s.model) && same(known->cluster_tree, s.cluster) &&
-          same(known->runtime_tree, s.runtime))
+      if (known->model_tree.identity() == s.model.identity() &&
+          known->cluster_tree.identity() == s.cluster.identity() &&
+          known->runtime_tree.identity() == s.runtime.identity())
         return *known;
+    for (const auto& known : settings)
+      if (same(known->model_tree, s.model) && same(known->cluster_tree, s.cluster) &&
+          same(known->runtime_tree, s.runtime)) {
+        known->model_tree = s.model;
+        known->cluster_tree = s.cluster;
+        known->runtime_tree = s.runtime;
+        return *known;
+      }
+    // A sweep over clusters has no end of them: the oldest goes.
+    if (settings.size() == kMostSettings) settings.erase(settings.begin());
     settings.push_back(std::make_unique<Setting>(Setting{s.model,
                                                          s.cluster,
                                                          s.runtime,
