@@ -328,8 +328,7 @@ void SegmentBuilder::backward_operator(const GradOp& step, GradientStore store, 
   const Op& op = graph_.ops[static_cast<std::size_t>(step.forward)];
   const bool later = part == Part::kInputs && deferred(op);
   input_gradients(op, later);
-  if (!later && !op.parameters.empty() && !is_product(op.kind))
-    weight_gradients(op, store, false);
+  if (!later && !op.parameters.empty() && !is_product(op.kind)) weight_gradients(op, store, false);
 }
 
 void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {

@@ -25,8 +25,8 @@ TEST_CASE("o42: decode takes at least what its weights and its cache take to rea
     const double least = weight_bytes(s) + static_cast<double>(s.report.kv_cache_peak.value);
     CAPTURE(batch);
     CHECK(s.report.step_time.value >= least / 1e9);
-    // Activations are what is left: b times some tens of rows of a few hundred bytes a layer.
-    CHECK(s.report.step_time.value <= (least + batch * kInferLayers * 80.0 * kInferHidden) / 1e9);
+    // Activations are what is left: tens of rows of a few hundred bytes a layer and sequence.
+    CHECK(s.report.step_time.value <= (least + batch * kInferLayers * 200.0 * kInferHidden) / 1e9);
   }
 }
 

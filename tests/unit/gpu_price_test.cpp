@@ -178,7 +178,7 @@ TEST_CASE("above its threshold the power limit stretches work in proportion") {
 
 TEST_CASE("blocks that work through all rows take a round for every multiprocessor's worth") {
   Gpu gpu = simple_gpu();  // 10 multiprocessors
-  gpu.kernels["columns"] = {0.5, 0, Seconds(1e-9), Seconds(0), ""};
+  gpu.kernels["columns"] = {0.5, 0, Seconds(1e-9), Seconds(0), Seconds(0), ""};
   MemoryWork work{"columns", Bytes(1000), Bytes(0), 1000, 10'000, 4};
   CHECK(kernel_time(gpu, work, Clocks::kBurst).value == Approx(10e-6));
   work.blocks = 11;

@@ -137,8 +137,8 @@ TEST_CASE("model: keys of experts and of latent attention are refused where ther
                  "a key of a model with experts"));
   CHECK(contains(mistakes_of("{model_type: mixtral, first_k_dense_replace: 1}"),
                  "a key of a model with experts"));
-  CHECK(contains(mistakes_of("{model_type: llama, kv_lora_rank: 512}"),
-                 "a key of latent attention"));
+  CHECK(
+      contains(mistakes_of("{model_type: llama, kv_lora_rank: 512}"), "a key of latent attention"));
 }
 
 TEST_CASE("model: a token cannot go to more experts than there are") {

@@ -18,7 +18,9 @@ Json model_of(const Json& row) {
   const Json& m = row.at("model");
   const bool gpt = m.at("family") == "gpt", experts = m.contains("experts");
   Json out{{"description", row.value("model_name", "measured")},
-           {"model_type", gpt ? "gpt2" : experts ? "mixtral" : "llama"},
+           {"model_type", gpt       ? "gpt2"
+                          : experts ? "mixtral"
+                                    : "llama"},
            {"num_hidden_layers", m.at("layers")},
            {"hidden_size", m.at("hidden")},
            {"num_attention_heads", m.at("heads")},
