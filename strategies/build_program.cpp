@@ -185,11 +185,31 @@ Model padded(Model model, const ResolvedPlan& plan, const Runtime& runtime) {
   return model;
 }
 
+// A plan without what segments do not depend on: of a pipeline and of data parallelism they know no
+// more than whether there is one.
+ResolvedPlan for_segments(ResolvedPlan p) {
+  p.pipeline = p.plan.pipeline_parallel = p.pipeline > 1 ? 2 : 1;
+  p.data = p.plan.data_parallel = p.data > 1 ? 2 : 1;
+  p.chunks = p.plan.virtual_stages = p.stages() > 1 ? 2 : 1;
+  p.micro_batches = 1;
+  p.training.global_batch_size = 0;
+  p.schedule = nullptr;
+  p.plan.schedule.clear();
+  p.stage_layers.clear();
+  p.plan.stage_layers.clear();
+  return p;
+}
+
 }  // namespace
 
 ProgramWriter::ProgramWriter(Program& program, const ResolvedPlan& plan, const Model& model,
                              const Cluster& cluster, const Runtime& runtime)
-    : program_(program), model_(model), cluster_(cluster), runtime_(runtime), plan_(plan) {
+    : program_(program),
+      model_(model),
+      cluster_(cluster),
+      runtime_(runtime),
+      plan_(plan),
+      key_(for_segments(plan)) {
   program_.positions = static_cast<int>(model.layers) + 2;
   GraphOptions graph = graph_options(plan);
   graph.experts = expert_layout(plan, model, runtime);
@@ -198,54 +218,51 @@ ProgramWriter::ProgramWriter(Program& program, const ResolvedPlan& plan, const M
       shard(plan.task == Task::kTraining ? whole : inference_graphs(whole, plan),
             {plan.tensor, plan.plan.sequence_parallel, plan.plan.vocabulary_parallel}),
       plan.plan.context_parallel_method, plan.context);
-  shared_ = std::make_unique<SharedSegments>(program_, graphs, plan, runtime);
+  shared_ = std::make_unique<SharedSegments>(program_, graphs, plan_, runtime);
 }
 
-bool ProgramWriter::writes(const ResolvedPlan& plan) const {
-  // Of a pipeline and of data parallelism, segments know no more than whether there is one.
-  const auto alike = [](ResolvedPlan p) {
-    p.pipeline = p.plan.pipeline_parallel = p.pipeline > 1 ? 2 : 1;
-    p.data = p.plan.data_parallel = p.data > 1 ? 2 : 1;
-    p.chunks = p.plan.virtual_stages = p.stages() > 1 ? 2 : 1;
-    p.micro_batches = 1;
-    p.training.global_batch_size = 0;
-    p.schedule = nullptr;
-    p.plan.schedule.clear();
-    p.stage_layers.clear();
-    p.plan.stage_layers.clear();
-    return p;
-  };
-  return alike(plan) == alike(plan_);
+bool ProgramWriter::writes(const ResolvedPlan& plan) const { return for_segments(plan) == key_; }
+
+void ProgramWriter::write_groups(const ResolvedPlan& plan) {
+  const auto [known, added] =
+      groups_.try_emplace({plan.data, plan.tensor, plan.context, plan.expert, plan.pipeline,
+                           plan.chunks, plan.schedule});
+  Groups& groups = known->second;
+  if (added) {
+    const RankMap map = rank_map(plan);
+    const auto set = [&](GroupKind kind, const CommGroup& group) {
+      groups[static_cast<std::size_t>(kind)] = group;
+    };
+    set(GroupKind::kTensor, group_of(cluster_, map, "tp"));
+    set(GroupKind::kContext, group_of(cluster_, map, "cp"));
+    set(GroupKind::kData, replicas(cluster_, map));
+    set(GroupKind::kPipeline, group_of(cluster_, map, "pp"));
+    set(GroupKind::kEmbedding, ends_of_pipeline(cluster_, map, plan));
+    if (plan.schedule->copies() > 1) set(GroupKind::kCopies, copies(cluster_, map));
+    if (model_.experts.count > 0) {
+      set(GroupKind::kExpert,
+          expert_groups(cluster_, map, [&](const std::vector<int>& ranks, std::size_t i) {
+            return expert_group(plan, ranks, i);
+          }));
+      set(GroupKind::kExpertData,
+          expert_groups(cluster_, map, [&](const std::vector<int>& ranks, std::size_t i) {
+            return expert_replicas(plan, ranks, i);
+          }));
+    }
+  }
+  std::copy(groups.begin(), groups.end(), std::begin(program_.groups));
 }
 
 void ProgramWriter::write(const ResolvedPlan& plan, const FoldOptions& options) {
   const RankMap map = rank_map(plan);
   Program& program = program_;
   program.ranks.clear();
-  program.groups[static_cast<int>(GroupKind::kTensor)] = group_of(cluster_, map, "tp");
-  program.groups[static_cast<int>(GroupKind::kContext)] = group_of(cluster_, map, "cp");
-  program.groups[static_cast<int>(GroupKind::kData)] = replicas(cluster_, map);
-  program.groups[static_cast<int>(GroupKind::kPipeline)] = group_of(cluster_, map, "pp");
-  program.groups[static_cast<int>(GroupKind::kEmbedding)] = ends_of_pipeline(cluster_, map, plan);
-  if (plan.schedule->copies() > 1)
-    program.groups[static_cast<int>(GroupKind::kCopies)] = copies(cluster_, map);
-
+  write_groups(plan);
   const auto pipeline =
       pipeline_steps(*plan.schedule, {plan.pipeline, 0, plan.micro_batches, plan.chunks},
                      runtime_.orders_messages);
   program.message_slots = runtime_.message_slots;
   program.message_slot = runtime_.message_slot;
-  const bool experts = model_.experts.count > 0;
-  if (experts) {
-    program.groups[static_cast<int>(GroupKind::kExpert)] = expert_groups(
-        cluster_, map,
-        [&](const std::vector<int>& ranks, std::size_t i) { return expert_group(plan, ranks, i); });
-    program.groups[static_cast<int>(GroupKind::kExpertData)] =
-        expert_groups(cluster_, map, [&](const std::vector<int>& ranks, std::size_t i) {
-          return expert_replicas(plan, ranks, i);
-        });
-  }
-
   const std::vector<SimulatedRank> simulated = simulated_ranks(plan, cluster_, map, options);
   // Ranks of one stage do the same, but for those that own parameters of different sizes.
   const bool alike = !shares_whole_parameters(plan, runtime_);
@@ -271,7 +288,7 @@ void ProgramWriter::write(const ResolvedPlan& plan, const FoldOptions& options) 
     program.ranks.push_back(std::move(rank));
   }
   meet(program, simulated, plan);
-  if (experts) meet_experts(program, simulated, plan, map);
+  if (model_.experts.count > 0) meet_experts(program, simulated, plan, map);
 }
 
 Program build_program(const ResolvedPlan& plan, const Model& model, const Cluster& cluster,

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <array>
+#include <map>
 #include <memory>
+#include <tuple>
 
 #include "hardware/cluster.hpp"
 #include "models/model.hpp"
@@ -30,13 +33,21 @@ class ProgramWriter {
   bool writes(const ResolvedPlan& plan) const;
   // Makes it the program of a plan, in place of the plan before.
   void write(const ResolvedPlan& plan, const FoldOptions& options);
+  // Its groups alone.
+  void write_groups(const ResolvedPlan& plan);
+  const SharedSegments& segments() const { return *shared_; }
 
  private:
+  using Groups = std::array<CommGroup, kGroupKinds>;
+
   Program& program_;
   const Model& model_;
   const Cluster& cluster_;
   const Runtime& runtime_;
-  ResolvedPlan plan_;  // that the segments were made for
+  const ResolvedPlan plan_;  // that the segments are made for, and go on referring to
+  const ResolvedPlan key_;   // the same without what they do not depend on
+  // Of plans before, by degrees, chunks and schedule.
+  std::map<std::tuple<int, int, int, int, int, int, const Schedule*>, Groups> groups_;
   std::unique_ptr<SharedSegments> shared_;
 };
 

@@ -56,15 +56,22 @@ std::uint32_t GraphSink::intern(const std::string& name) {
   return it->second;
 }
 
-std::int32_t GraphSink::share_of(std::size_t machine, const std::vector<SegmentId>& segments,
-                                 const Prices& prices) {
+std::int32_t GraphSink::share_of(std::size_t machine, const std::vector<RunPart>& run,
+                                 const Prices& prices, const Program& program) {
   const auto [it, added] =
-      shares_.try_emplace({machine, segments}, static_cast<std::int32_t>(notes.shares.size()));
+      shares_.try_emplace({machine, run}, static_cast<std::int32_t>(notes.shares.size()));
   if (!added) return it->second;
   std::map<Activity, std::int64_t> parts;
   std::map<std::int32_t, SegmentShare::CollectiveUse> uses;
-  for (SegmentId id : segments) {
-    const SegmentShare& s = prices.segment(machine, id).share;
+  for (const RunPart& part : run) {
+    const PricedSegment& priced = prices.segment(machine, part.segment);
+    if (part.end - part.begin < priced.instrs.size()) {  // kernels alone
+      for (std::uint32_t i = part.begin; i < part.end; ++i)
+        parts[program.segments[part.segment].instrs[priced.instrs[i].instr].activity] +=
+            priced.instrs[i].duration;
+      continue;
+    }
+    const SegmentShare& s = priced.share;
     for (const auto& [activity, ps] : s.parts_ps) parts[activity] += ps;
     for (const auto& u : s.collectives) {
       auto& sum = uses[u.collective];

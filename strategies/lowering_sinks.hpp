@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "strategies/lower.hpp"
+#include "strategies/pass_digest.hpp"
 #include "strategies/priced_segment.hpp"
 
 namespace rehearse {
@@ -63,9 +64,9 @@ class GraphSink {
   std::uint32_t name_of(std::uint32_t program_name) const {
     return names_of_program_[program_name];
   }
-  // The share of a run of segments on a machine of the program.
-  std::int32_t share_of(std::size_t machine, const std::vector<SegmentId>& segments,
-                        const Prices& prices);
+  // The share of a run of segments, or parts of them, on a machine of the program.
+  std::int32_t share_of(std::size_t machine, const std::vector<RunPart>& run, const Prices& prices,
+                        const Program& program);
   Lowered finish(const Prices& prices) &&;
 
   Annotations notes;
@@ -77,7 +78,7 @@ class GraphSink {
   TaskGraphBuilder builder_;
   SideBySide beside_;
   std::vector<std::pair<Slowdowns, TaskClass>> kernels_;
-  std::map<std::pair<std::size_t, std::vector<SegmentId>>, std::int32_t> shares_;
+  std::map<std::pair<std::size_t, std::vector<RunPart>>, std::int32_t> shares_;
   std::map<std::string, std::uint32_t> names_;
   std::vector<std::uint32_t> names_of_program_;
 };

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <unordered_map>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "strategies/caching_allocator.hpp"
@@ -104,22 +105,21 @@ class Reserved {
  private:
   // Of a pass, for micro-batch 0.
   struct Change {
-    std::int64_t place = 0;  // frame and slot, and whether it outlives frames
+    std::uint32_t place = 0;  // of the places of a micro-batch, or of those that outlive frames
+    std::int32_t micro_batch = 0;
     std::int64_t bytes = 0;
     std::uint32_t pieces = 0;
     bool allocate = true;
     StreamKind pool{};
     bool moves = false;  // with the micro-batch
   };
-  // What a place holds, of one pool.
+  // What a place holds, of one pool; `pieces` of it, if any, are in others_.
   struct Held {
     CachingAllocator::Handle first = 0;
     std::uint32_t pieces = 0;
     StreamKind pool{};
-    std::vector<CachingAllocator::Handle> others;
+    bool full = false;
   };
-  static constexpr std::int64_t kSlots = std::int64_t{1} << 31;
-  static constexpr std::int64_t kOutlives = std::int64_t{1} << 62;
 
   CachingAllocator& pool(StreamKind s) { return pools_[static_cast<std::size_t>(s)]; }
   Bytes reserved() const {
@@ -145,30 +145,39 @@ class Reserved {
   }
 
   void call(const StepList::Call& call) {
-    const std::int64_t shift = rank_.steps.frame_shift(call) * kSlots;
     for (const Change& c : passes_[call.pass]) {
-      const std::int64_t place = c.place + (c.moves ? shift : 0);
+      auto& places = c.moves ? held_ : outliving_;
+      const auto micro_batch = static_cast<std::size_t>(call.micro_batch + c.micro_batch);
+      const std::size_t at = c.place + (c.moves ? micro_batch * moving_.size() : 0);
+      if (at >= places.size())
+        places.resize(c.moves ? (micro_batch + 1) * moving_.size() : lasting_.size());
       if (c.allocate)
-        allocate(held_[place], c);
+        allocate(places[at], c);
       else
-        release(place);
+        release(places[at]);
     }
   }
 
   void allocate(Held& held, const Change& c) {
     CachingAllocator& a = pool(c.pool);
-    held = {0, c.pieces, c.pool, {}};
-    if (c.pieces == 0) held.first = a.allocate(Bytes(c.bytes));
-    for (Bytes b : program_.pieces[c.pieces]) held.others.push_back(a.allocate(b));
+    held = {0, c.pieces, c.pool, true};
+    if (c.pieces == 0) {
+      held.first = a.allocate(Bytes(c.bytes));
+      return;
+    }
+    held.first = others_.size();
+    others_.emplace_back();
+    for (Bytes b : program_.pieces[c.pieces]) others_.back().push_back(a.allocate(b));
   }
 
-  void release(std::int64_t place) {
-    const auto it = held_.find(place);
-    if (it == held_.end()) return;
-    CachingAllocator& a = pool(it->second.pool);
-    if (it->second.pieces == 0) a.release(it->second.first);
-    for (CachingAllocator::Handle h : it->second.others) a.release(h);
-    held_.erase(it);
+  void release(Held& held) {
+    if (!held.full) return;
+    held.full = false;
+    CachingAllocator& a = pool(held.pool);
+    if (held.pieces == 0)
+      a.release(held.first);
+    else
+      for (CachingAllocator::Handle h : others_[held.first]) a.release(h);
   }
 
   void add(std::uint32_t pass, const MemoryChange& c, std::int32_t frame) {
@@ -179,8 +188,14 @@ class Reserved {
     if (c.scope == MemoryScope::kRank) at = frame % program_.positions;
     if (c.scope == MemoryScope::kModel) at = program_.positions;
     const bool outlives = c.scope == MemoryScope::kRank || c.scope == MemoryScope::kModel;
-    const std::int64_t place = (at + 1) * kSlots + c.slot + 2;
-    passes_[pass].push_back({outlives ? kOutlives + place : place, c.bytes.value, c.pieces,
+    auto& known = outlives ? lasting_ : moving_;
+    // A frame is a position of a micro-batch.
+    const std::int64_t micro_batch = outlives || at < 0 ? 0 : at / program_.positions;
+    const auto place =
+        known.try_emplace({at - micro_batch * program_.positions, c.slot}, known.size())
+            .first->second;
+    passes_[pass].push_back({static_cast<std::uint32_t>(place),
+                             static_cast<std::int32_t>(micro_batch), c.bytes.value, c.pieces,
                              c.allocate, c.pool, !outlives});
   }
 
@@ -188,7 +203,10 @@ class Reserved {
   const RankProgram& rank_;
   std::vector<std::vector<Change>> passes_;
   std::array<CachingAllocator, kStreamKinds> pools_;
-  std::unordered_map<std::int64_t, Held> held_;
+  // Places by frame of micro-batch 0 (or position) and slot, numbered.
+  std::map<std::pair<std::int64_t, std::int32_t>, std::size_t> moving_, lasting_;
+  std::vector<Held> held_, outliving_;  // by micro-batch and place; by place
+  std::vector<std::vector<CachingAllocator::Handle>> others_;
 };
 
 }  // namespace

@@ -26,8 +26,9 @@ void Prices::update() {
     groups_[g] = program_.groups[g];
     const auto kind = static_cast<GroupKind>(g);
     std::erase_if(known_, [kind](const Known& k) { return k.group == kind; });
-    inside |=
-        kind != GroupKind::kData && kind != GroupKind::kPipeline && kind != GroupKind::kEmbedding;
+    inside |= kind != GroupKind::kData && kind != GroupKind::kPipeline &&
+              kind != GroupKind::kEmbedding && kind != GroupKind::kCopies &&
+              kind != GroupKind::kExpertData;
   }
   constexpr std::size_t kForgotten = 4096;  // prices of groups that were: not to be kept for ever
   if (inside || collectives_.size() > kForgotten) {

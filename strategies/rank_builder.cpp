@@ -38,6 +38,12 @@ class RankBuilder {
         shared_(shared),
         writer_(program, rank, runtime) {}
 
+  void build_residents() {
+    make_units();
+    data_ = make_data_parallel({plan_, runtime_, units_, replicas_});
+    residents();
+  }
+
   void build() {
     make_units();
     data_ = make_data_parallel({plan_, runtime_, units_, replicas_});
@@ -510,6 +516,17 @@ void build_rank(Program& program, RankProgram& rank, const SimulatedRank& simula
                 const std::vector<PipelineStep>& pipeline, const ResolvedPlan& plan,
                 const Model& model, const Runtime& runtime, const SharedSegments& shared) {
   RankBuilder(program, rank, simulated, pipeline, plan, model, runtime, shared).build();
+}
+
+Bytes resident_bytes(Program& program, int pipeline_rank, const ResolvedPlan& plan,
+                     const Model& model, const Runtime& runtime, const SharedSegments& shared) {
+  RankProgram rank;
+  SimulatedRank simulated;
+  simulated.place.pipeline = pipeline_rank;
+  simulated.replicas = {0};
+  const std::vector<PipelineStep> no_steps;
+  RankBuilder(program, rank, simulated, no_steps, plan, model, runtime, shared).build_residents();
+  return rank.parameters + rank.persistent_gradients + rank.optimizer_states + rank.buffers;
 }
 
 }  // namespace rehearse

@@ -36,4 +36,8 @@ void build_rank(Program& program, RankProgram& rank, const SimulatedRank& simula
                 const std::vector<PipelineStep>& pipeline, const ResolvedPlan& plan,
                 const Model& model, const Runtime& runtime, const SharedSegments& shared);
 
+// What a rank of the pipeline keeps for the whole run: of its replicas the first.
+Bytes resident_bytes(Program& program, int pipeline_rank, const ResolvedPlan& plan,
+                     const Model& model, const Runtime& runtime, const SharedSegments& shared);
+
 }  // namespace rehearse

@@ -26,6 +26,7 @@ LoweringState<Sink>::LoweringState(const Program& p, const Cluster& c, const Low
       cluster(c),
       options(o),
       prices(pr),
+      digests(c, pr, {o.merge, c.gpu.beside.interferes()}),
       sink(p, c, o),
       messages(p.ranks.size()),
       meetings_(p.ranks.size() * kGroupKinds) {
@@ -64,6 +65,12 @@ RankLowering<Sink>::RankLowering(LoweringState<Sink>& state, std::uint32_t index
       rank_(state.program.ranks[index]),
       variation_(state.options.variation, state.options.trial, rank_.rank, rank_.members) {
   variation_.begin_step();
+  varies_ = variation_.any();
+  const bool together = members(GroupKind::kTensor).size() > 1 ||
+                        members(GroupKind::kContext).size() > 1 ||
+                        members(GroupKind::kExpert).size() > 1;
+  for (std::uint32_t p = 0; p < rank_.steps.passes(); ++p)
+    digests_.push_back(&state.digests.of(rank_.steps.pass(p), rank_.machine, together));
   events_.resize(static_cast<std::size_t>(rank_.events));
   const StreamId compute = stream(lane(StreamKind::kCompute));
   if constexpr (Sink::kAnnotates) state_.sink.notes.compute_stream.push_back(compute);
@@ -98,13 +105,9 @@ TaskInfo RankLowering<Sink>::info(Activity activity, std::uint32_t name,
   i.activity = activity;
   i.step = static_cast<std::uint8_t>(step_);
   i.device = index_;
-  const auto& calls = rank_.steps.calls();
-  if (call_ < calls.size()) {
-    const StepList::Pass& pass = rank_.steps.pass(calls[call_].pass);
-    if (at_ < pass.size()) {
-      i.micro_batch = pass[at_].micro_batch + micro_batch_;
-      i.chunk = pass[at_].chunk;
-    }
+  if (now_ != nullptr) {
+    i.micro_batch = now_->step->micro_batch + micro_batch_;
+    i.chunk = now_->step->chunk;
   }
   return i;
 }
@@ -164,14 +167,14 @@ void RankLowering<Sink>::flush() {
     place(
         lane(StreamKind::kCompute), gathered_.duration,
         [&] {
-          const Segment& first = state_.program.segments[run_.front()];
-          TaskInfo i =
-              info(first.instrs.empty() ? Activity::kForward : first.instrs.front().activity, 0, 0);
+          TaskInfo i = info(Activity::kForward, 0, 0);
           i.micro_batch = run_begin_->micro_batch + run_micro_batch_;
           i.chunk = run_begin_->chunk;
           if constexpr (Sink::kAnnotates) {
+            const Segment& first = state_.program.segments[run_.front().segment];
             i.name = state_.sink.intern(first.name);
-            i.share = state_.sink.share_of(rank_.machine, run_, state_.prices);
+            if (!first.instrs.empty()) i.activity = first.instrs.front().activity;
+            i.share = state_.sink.share_of(rank_.machine, run_, state_.prices, state_.program);
           }
           return i;
         },
@@ -195,12 +198,6 @@ void RankLowering<Sink>::remember(const MemoryChange& c) {
 }
 
 template <class Sink>
-std::int64_t RankLowering<Sink>::host_of(const Step& step) const {
-  if (step.host.value == 0) return 0;
-  return to_sim_time(step.host / state_.cluster.host.speed).ps;
-}
-
-template <class Sink>
 std::int64_t RankLowering<Sink>::varied(SegmentId segment) {
   double more = 0;
   for (const Interval& i : state_.intervals[rank_.machine][segment].intervals)
@@ -211,7 +208,7 @@ std::int64_t RankLowering<Sink>::varied(SegmentId segment) {
 template <class Sink>
 std::int64_t RankLowering<Sink>::varied_kernel(SegmentId segment, std::size_t instr,
                                                std::int64_t ps) {
-  if (!variation_.any()) return ps;
+  if (!varies_) return ps;
   const SegmentIntervals& known = state_.intervals[rank_.machine][segment];
   if (interval_ != known.of_instr[instr]) {
     interval_ = known.of_instr[instr];
@@ -222,42 +219,41 @@ std::int64_t RankLowering<Sink>::varied_kernel(SegmentId segment, std::size_t in
 
 template <class Sink>
 std::int64_t RankLowering<Sink>::varied_kernel(std::int64_t ps) {
-  if (!variation_.any()) return ps;
+  if (!varies_) return ps;
   const auto time = static_cast<double>(ps);
   return std::llround(time * variation_.factor({time, time * time}));
 }
 
+// What follows is gathered into one task, with what was gathered so far where that may be.
 template <class Sink>
-bool RankLowering<Sink>::run_segment(const Step& step, const RunSegment& run) {
-  const bool together = members(GroupKind::kTensor).size() > 1 ||
-                        members(GroupKind::kContext).size() > 1 ||
-                        members(GroupKind::kExpert).size() > 1;
-  // Where compute and communication slow each other, a segment with both has no fixed duration.
-  const PricedSegment& priced = state_.prices.segment(rank_.machine, run.segment);
-  const bool slows = state_.cluster.gpu.beside.interferes() && !priced.share.collectives.empty();
-  if (!state_.options.merge || together || slows || priced.synchronizes)
-    return run_instr(step, run);
-  if (!(priced.beside == gathered_beside_)) flush();
-  if (run_begin_ == nullptr) {
-    gathered_beside_ = priced.beside;
-    run_begin_ = &step;
-    run_micro_batch_ = micro_batch_;
-  }
-  if (step.host.value > 0) gathered_ = gathered_.then({0, host_of(step), 0});
-  gathered_ = gathered_.then(priced.run);
-  if (variation_.any()) {
-    const std::int64_t more = varied(run.segment);
-    gathered_.duration += more;
-    gathered_.latest += more;
-  }
-  if constexpr (Sink::kAnnotates) run_.push_back(run.segment);
-  return true;
+void RankLowering<Sink>::begin_run(const Step& step, const Slowdowns& beside) {
+  if (!(beside == gathered_beside_)) flush();
+  if (run_begin_ != nullptr) return;
+  gathered_beside_ = beside;
+  run_begin_ = &step;
+  run_micro_batch_ = micro_batch_;
 }
 
-// Instruction by instruction: for traces, and where ranks that meet inside segments are apart.
 template <class Sink>
-bool RankLowering<Sink>::run_instr(const Step& step, const RunSegment& run) {
-  flush();
+void RankLowering<Sink>::gather(const DigestedStep& d) {
+  begin_run(*d.step, d.beside);
+  gathered_ = gathered_.then(d.run);
+  if (varies_) {
+    for (const RunPart& part : d.parts) {
+      const std::int64_t more = varied(part.segment);
+      gathered_.duration += more;
+      gathered_.latest += more;
+    }
+  }
+  if constexpr (Sink::kAnnotates) run_.insert(run_.end(), d.parts.begin(), d.parts.end());
+}
+
+// Instruction by instruction: for traces, and where communication inside segments stays apart. Then
+// kernels between two of those are gathered.
+template <class Sink>
+bool RankLowering<Sink>::run_segment(const Step& step, const RunSegment& run) {
+  const bool merges = state_.options.merge && !varies_;
+  if (!merges) flush();
   const Segment& segment = state_.program.segments[run.segment];
   const PricedSegment& priced = state_.prices.segment(rank_.machine, run.segment);
   const auto note_memory = [&](std::size_t end) {
@@ -265,24 +261,31 @@ bool RankLowering<Sink>::run_instr(const Step& step, const RunSegment& run) {
     for (; memory_ < end; ++memory_)
       if (const auto* c = std::get_if<MemoryChange>(&segment.instrs[memory_].what)) remember(*c);
   };
-  std::int64_t extra = instr_ == 0 ? host_of(step) : 0;
+  std::int64_t extra = instr_ == 0 ? now_->host : 0;
   for (; instr_ < priced.instrs.size(); ++instr_) {
     const PricedInstr& p = priced.instrs[instr_];
     const Instr& instr = segment.instrs[p.instr];
     note_memory(p.instr);
     if (const auto* c = std::get_if<CollectiveWork>(&instr.what)) {
-      if (!run_inside(*c, p, instr, extra)) return false;
+      if (!run_inside(*c, p.duration, p, instr, extra)) return false;
       Sink::clear(lanes_[lane(StreamKind::kCompute)].waits);
       wait_for(lane(StreamKind::kCompute), mark(lane_of(c->group)));
     } else if (const auto* o = std::get_if<Overlap>(&instr.what)) {
-      if (!run_inside(o->communication, p, instr, extra)) return false;
+      if (!run_inside(o->communication, p.communication, p, instr, extra)) return false;
       place_kernel(o->kernel, varied_kernel(run.segment, instr_, p.kernel), instr,
                    issue(p.kernel_host),
                    state_.prices.beside_collective(rank_.machine, o->kernel.work));
       wait_for(lane(StreamKind::kCompute), mark(lane_of(o->communication.group)));
     } else if (p.synchronizes) {
+      flush();
       issue(p.host + extra, 0);
       synchronize(mark(lane(StreamKind::kCompute)));
+    } else if (merges) {
+      begin_run(step, priced.beside);
+      const std::int64_t host = p.host + extra;
+      gathered_ =
+          gathered_.then({p.duration, host, host + state_.prices.launch_latency() + p.duration});
+      if constexpr (Sink::kAnnotates) add_part(run.segment);
     } else {
       place_kernel(std::get<Kernel>(instr.what), varied_kernel(run.segment, instr_, p.duration),
                    instr, issue(p.host + extra), priced.beside);
@@ -290,22 +293,40 @@ bool RankLowering<Sink>::run_instr(const Step& step, const RunSegment& run) {
     extra = 0;
   }
   note_memory(segment.instrs.size());
-  if (priced.trailing_host > 0) issue(priced.trailing_host, 0);
+  if (priced.trailing_host > 0) {
+    if (merges) {
+      begin_run(step, priced.beside);
+      gathered_ = gathered_.then({0, priced.trailing_host, 0});
+    } else {
+      issue(priced.trailing_host, 0);
+    }
+  }
   instr_ = memory_ = 0;
   interval_ = -1;
   return true;
 }
 
+// The priced instruction that is being walked joins the run.
+template <class Sink>
+void RankLowering<Sink>::add_part(SegmentId segment) {
+  const auto at = static_cast<std::uint32_t>(instr_);
+  if (!run_.empty() && run_.back().segment == segment && run_.back().end == at)
+    ++run_.back().end;
+  else
+    run_.push_back({segment, at, at + 1});
+}
+
 // A communication of a segment, after everything on the compute stream.
 template <class Sink>
-bool RankLowering<Sink>::run_inside(const CollectiveWork& work, const PricedInstr& p,
-                                    const Instr& instr, std::int64_t extra) {
+bool RankLowering<Sink>::run_inside(const CollectiveWork& work, std::int64_t duration,
+                                    const PricedInstr& p, const Instr& instr, std::int64_t extra) {
+  flush();
   const std::size_t l = lane_of(work.group);
   if (!arrived_) {
     wait_for_task(lane(StreamKind::kCompute), issue(p.host + extra));
     wait_for(l, mark(lane(StreamKind::kCompute)));
   }
-  return run_collective(l, work, [&] {
+  return run_collective(l, work.group, duration, [&] {
     TaskInfo i = info(Activity::kCollective, 0, 0);
     if constexpr (Sink::kAnnotates) {
       i.name = state_.names.collective[static_cast<std::size_t>(work.op)];
@@ -342,11 +363,10 @@ void RankLowering<Sink>::place_kernel(const Kernel& k, std::int64_t duration, co
 
 template <class Sink>
 template <class Info>
-bool RankLowering<Sink>::run_collective(std::size_t l, const CollectiveWork& work,
+bool RankLowering<Sink>::run_collective(std::size_t l, GroupKind of, std::int64_t time,
                                         const Info& make) {
-  const auto kind = static_cast<std::size_t>(work.group);
-  const auto& group = members(work.group);
-  const std::int64_t time = state_.prices.collective(rank_.machine, work).second;
+  const auto kind = static_cast<std::size_t>(of);
+  const auto& group = members(of);
   if (group.size() <= 1) {
     place(l, time, make);
     return true;
@@ -373,22 +393,23 @@ bool RankLowering<Sink>::run_collective(std::size_t l, const CollectiveWork& wor
 }
 
 template <class Sink>
-bool RankLowering<Sink>::run_collective(const Step& step, const RunCollective& c) {
+bool RankLowering<Sink>::run_collective(const RunCollective& c) {
   flush();
-  if (!arrived_) wait_for_task(lane(c.stream), issue(host_of(step)));
-  return run_collective(lane(c.stream), c.work, [&] {
+  if (!arrived_) wait_for_task(lane(c.stream), issue(now_->host));
+  const auto [index, time] = state_.prices.collective(rank_.machine, c.work);
+  return run_collective(lane(c.stream), c.work.group, time, [&, which = index] {
     TaskInfo i = info(Activity::kCollective,
                       state_.names.collective[static_cast<std::size_t>(c.work.op)], 0);
     if constexpr (Sink::kAnnotates) i.label = state_.sink.name_of(c.label);
-    i.collective = state_.prices.collective(rank_.machine, c.work).first;
+    i.collective = which;
     return i;
   });
 }
 
 template <class Sink>
-void RankLowering<Sink>::run_kernel(const Step& step, const RunKernel& k) {
+void RankLowering<Sink>::run_kernel(const RunKernel& k) {
   flush();
-  const Task after = issue(host_of(step));
+  const Task after = issue(now_->host);
   const Slowdowns beside = state_.prices.beside_collective(rank_.machine, k.kernel.work);
   place(
       lane(k.stream), varied_kernel(state_.prices.kernel(rank_.machine, k.kernel.work)),
@@ -435,11 +456,11 @@ TaskInfo RankLowering<Sink>::message_info(Activity activity, Bytes bytes, std::u
 }
 
 template <class Sink>
-void RankLowering<Sink>::send(const Step& step, const Send& s) {
+void RankLowering<Sink>::send(const Send& s) {
   flush();
   const std::int32_t to = peer(s.peer);
   const std::int64_t occupied = route(to, s.bytes, true).occupied;
-  const Task after = issue(host_of(step));
+  const Task after = issue(now_->host);
   const std::uint32_t flow = ++state_.flows;
   const Task t = place(
       lane(s.stream), occupied, [&] { return message_info(Activity::kSend, s.bytes, flow); },
@@ -463,12 +484,12 @@ std::optional<typename LoweringState<Sink>::Message> RankLowering<Sink>::take_me
 }
 
 template <class Sink>
-bool RankLowering<Sink>::receive(const Step& step, const Receive& r) {
+bool RankLowering<Sink>::receive(const Receive& r) {
   flush();
   const std::int32_t from = peer(r.peer);
   const auto message = take_message(from, tag(r.tag));
   if (!message) return false;
-  const Task after = issue(host_of(step));
+  const Task after = issue(now_->host);
   Ready transfer{};
   Sink::include(transfer, message->transfer);
   // A latency is a delay, not a rate: it is on no stream, so messages do not queue for it.
@@ -482,13 +503,13 @@ bool RankLowering<Sink>::receive(const Step& step, const Receive& r) {
 // One kernel: it starts when it has been issued and its stream is free, and holds the stream until
 // all its messages are done.
 template <class Sink>
-bool RankLowering<Sink>::exchange(const Step& step, const Exchange& x) {
+bool RankLowering<Sink>::exchange(const Exchange& x) {
   flush();
   const std::size_t l = lane(StreamKind::kMessages);
   const auto joining = [&] { return info(Activity::kJoin, state_.names.exchange, 0); };
   if (!arrived_) {
     arrived_ = true;
-    arrival_ = place(l, 0, joining, issue(host_of(step)));
+    arrival_ = place(l, 0, joining, issue(now_->host));
     state_.sink.hold(arrival_);
     for (const Exchange::Half& h : x.halves)
       if (!h.sends)
@@ -580,16 +601,16 @@ struct RankLowering<Sink>::Visitor {
   const Step& step;
   bool operator()(const RunSegment& s) const { return r.run_segment(step, s); }
   bool operator()(const RunKernel& k) const {
-    r.run_kernel(step, k);
+    r.run_kernel(k);
     return true;
   }
-  bool operator()(const RunCollective& c) const { return r.run_collective(step, c); }
+  bool operator()(const RunCollective& c) const { return r.run_collective(c); }
   bool operator()(const Send& s) const {
-    r.send(step, s);
+    r.send(s);
     return true;
   }
-  bool operator()(const Receive& s) const { return r.receive(step, s); }
-  bool operator()(const Exchange& x) const { return r.exchange(step, x); }
+  bool operator()(const Receive& s) const { return r.receive(s); }
+  bool operator()(const Exchange& x) const { return r.exchange(x); }
   bool operator()(const Record& e) const {
     if (e.stream == StreamKind::kCompute) r.flush();
     r.events_[static_cast<std::size_t>(e.event)] = r.mark(r.lane(e.stream));
@@ -612,8 +633,12 @@ struct RankLowering<Sink>::Visitor {
 };
 
 template <class Sink>
-bool RankLowering<Sink>::execute(const Step& step) {
-  return std::visit(Visitor{*this, step}, step.work);
+bool RankLowering<Sink>::execute(const DigestedStep& step) {
+  if (step.merged) {
+    gather(step);
+    return true;
+  }
+  return std::visit(Visitor{*this, *step.step}, step.step->work);
 }
 
 template <class Sink>
@@ -622,6 +647,7 @@ bool RankLowering<Sink>::advance() {
   const auto& calls = rank_.steps.calls();
   while (!finished()) {
     if (call_ == calls.size()) {
+      now_ = nullptr;
       flush();
       call_ = 0;
       ++step_;
@@ -630,13 +656,13 @@ bool RankLowering<Sink>::advance() {
       continue;
     }
     const StepList::Call& call = calls[call_];
-    const StepList::Pass& pass = rank_.steps.pass(call.pass);
+    const PassDigest& pass = *digests_[call.pass];
     micro_batch_ = call.micro_batch;
     for (; at_ < pass.size(); ++at_) {
       const std::size_t instr = instr_, half = half_;
       const bool arrived = arrived_;
-      if (!execute(pass[at_]))
-        return moved || instr_ != instr || half_ != half || arrived_ != arrived;
+      now_ = &pass[at_];
+      if (!execute(*now_)) return moved || instr_ != instr || half_ != half || arrived_ != arrived;
       moved = true;
     }
     if (!state_.options.merge_passes) flush();

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "strategies/lowering_sinks.hpp"
+#include "strategies/pass_digest.hpp"
 #include "strategies/variation.hpp"
 
 namespace rehearse {
@@ -27,6 +28,7 @@ class LoweringState {
   const Cluster& cluster;
   const LowerOptions& options;
   Prices& prices;
+  PassDigests digests;
   Sink sink;
 
   // A collective of a group whose ranks are apart: all arrive before any goes on, so two of a group
@@ -107,28 +109,28 @@ class RankLowering {
   };
   struct Visitor;
 
-  bool execute(const Step& step);
-  // What issuing a step costs this cluster's host, in picoseconds.
-  std::int64_t host_of(const Step& step) const;
+  bool execute(const DigestedStep& step);
+  void gather(const DigestedStep& step);
   bool run_segment(const Step& step, const RunSegment& run);
+  void begin_run(const Step& step, const Slowdowns& beside);
   // What a segment's kernels take over their average this time.
   std::int64_t varied(SegmentId segment);
   // The same of one kernel that takes `ps` on average, an instruction of a segment or on its own.
   std::int64_t varied_kernel(SegmentId segment, std::size_t instr, std::int64_t ps);
   std::int64_t varied_kernel(std::int64_t ps);
-  bool run_instr(const Step& step, const RunSegment& run);
-  bool run_inside(const CollectiveWork& work, const PricedInstr& p, const Instr& instr,
-                  std::int64_t extra);
+  void add_part(SegmentId segment);
+  bool run_inside(const CollectiveWork& work, std::int64_t duration, const PricedInstr& p,
+                  const Instr& instr, std::int64_t extra);
   void synchronize(const Ready& after);
   void place_kernel(const Kernel& k, std::int64_t duration, const Instr& instr, Task after,
                     const Slowdowns& beside);
   template <class Info>
-  bool run_collective(std::size_t lane, const CollectiveWork& work, const Info& info);
-  bool run_collective(const Step& step, const RunCollective& c);
-  void run_kernel(const Step& step, const RunKernel& k);
-  void send(const Step& step, const Send& s);
-  bool receive(const Step& step, const Receive& r);
-  bool exchange(const Step& step, const Exchange& x);
+  bool run_collective(std::size_t lane, GroupKind group, std::int64_t duration, const Info& info);
+  bool run_collective(const RunCollective& c);
+  void run_kernel(const RunKernel& k);
+  void send(const Send& s);
+  bool receive(const Receive& r);
+  bool exchange(const Exchange& x);
   bool exchange_send(const Exchange::Half& h);
   bool exchange_receive(const Exchange::Half& h);
   // The receive that lets a send start, once it has been walked; kNone: it need not wait.
@@ -183,8 +185,11 @@ class RankLowering {
   std::uint32_t index_;
   const RankProgram& rank_;
   int step_ = 0;
-  std::size_t call_ = 0;          // next of the rank's calls
-  std::size_t at_ = 0;            // next step of its pass
+  std::vector<const PassDigest*> digests_;  // by pass
+  bool varies_ = false;
+  std::size_t call_ = 0;  // next of the rank's calls
+  std::size_t at_ = 0;    // next of its pass
+  const DigestedStep* now_ = nullptr;
   std::int32_t micro_batch_ = 0;  // of the call
   std::size_t instr_ = 0;         // next of the segment's priced instructions
   std::size_t memory_ = 0;        // next of its instructions whose memory has been noted
@@ -196,7 +201,7 @@ class RankLowering {
   std::vector<Ready> events_;
   std::array<std::uint32_t, kGroupKinds> met_{};
   Task host_last_ = kNone;
-  std::vector<SegmentId> run_;  // segments gathered into the next task
+  std::vector<RunPart> run_;  // gathered into the next task
   Run gathered_;
   Slowdowns gathered_beside_;        // alike for all of them
   const Step* run_begin_ = nullptr;  // the step of the first of them

@@ -19,11 +19,11 @@ class Bucketed final : public DataParallel {
  public:
   explicit Bucketed(const DataContext& c) : c_(c) {
     if (shares_whole_parameters(c_.plan, c_.runtime)) assign_owners();
-    make_buckets();
   }
 
   bool repeats() const override { return true; }
   void begin_step(StepWriter& w) override {
+    make_buckets();
     std::fill(missing_.begin(), missing_.end(), -1);
     if (c_.runtime.persistent_gradients) zero_gradients(w, c_);
   }

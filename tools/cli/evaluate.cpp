@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "strategies/build_program.hpp"
+#include "strategies/plan_bound.hpp"
 #include "strategies/priced_segment.hpp"
 #include "tools/cli/simulation.hpp"
 
@@ -153,12 +154,18 @@ Evaluation evaluate(const Scenario& scenario, EvaluationCache& cache,
   return numbers_of(s.report);
 }
 
-// No step is faster than no time: pruning by it is safe, if useless.
 EvaluationBound bound(const Scenario& scenario, EvaluationCache& cache) {
   if (scenario.task == Task::kServing) return {};
   Setting& setting = cache.state().setting(scenario);
-  resolve_plan(scenario, setting.model, setting.cluster, setting.runtime);
-  return {};
+  const ResolvedPlan plan = resolve_plan(scenario, setting.model, setting.cluster, setting.runtime);
+  // Of GPUs that differ and kernels that vary nothing is known beforehand.
+  if (scenario.variation.any() || !setting.cluster.deviations.empty()) return {};
+  Sharding& of = sharding(setting, plan);
+  of.writer.write_groups(plan);
+  const PlanBound b = plan_bound(plan, setting.model, setting.runtime, of.writer.segments(),
+                                 of.simulation.program, of.prices);
+  const Gpu& gpu = setting.cluster.gpu;
+  return {b.step_time.seconds(), b.memory, b.memory + gpu.context_memory <= gpu.usable_memory};
 }
 
 }  // namespace rehearse

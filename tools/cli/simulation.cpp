@@ -10,6 +10,7 @@
 #include "sim/base/format.hpp"
 #include "strategies/build_program.hpp"
 #include "strategies/memory.hpp"
+#include "strategies/priced_segment.hpp"
 #include "strategies/step_power.hpp"
 #include "tools/cli/interval.hpp"
 #include "tools/cli/serving.hpp"
@@ -292,6 +293,54 @@ void prepare_inference(Simulation& s, const Scenario& scenario) {
   for (Gpu& gpu : s.cluster.other_gpus) gpu.kernel_gap = gpu.graph_kernel_gap;
 }
 
+// As many tasks as a graph of the program would have, at least, of two steps: no less than its
+// instructions that run on a device.
+std::uint64_t least_tasks(const Program& program) {
+  std::vector<std::uint64_t> of_segment;
+  for (const Segment& segment : program.segments)
+    of_segment.push_back(static_cast<std::uint64_t>(
+        std::count_if(segment.instrs.begin(), segment.instrs.end(), [](const Instr& i) {
+          return std::holds_alternative<CollectiveWork>(i.what) ||
+                 std::holds_alternative<Overlap>(i.what);
+        })));
+  std::uint64_t sum = 0;
+  for (const RankProgram& rank : program.ranks) {
+    std::vector<std::uint64_t> of_pass(rank.steps.passes(), 1);
+    for (std::uint32_t p = 0; p < of_pass.size(); ++p)
+      for (const Step& step : rank.steps.pass(p))
+        if (const auto* run = std::get_if<RunSegment>(&step.work))
+          of_pass[p] += of_segment[run->segment];
+    for (const StepList::Call& call : rank.steps.calls()) sum += of_pass[call.pass];
+  }
+  return 2 * sum;
+}
+
+// Graphs beyond this take more than a few gigabytes.
+constexpr std::uint64_t kGraphTasks = 4'000'000;
+
+// Every rank on its own, without a graph: only the times of its steps are known. Everything else
+// that the report says is of the folded run, which takes the same time.
+Simulation unfolded_by_clock(const Scenario& scenario, const SimulationOptions& options,
+                             const Program& program) {
+  SimulationOptions folded = options;
+  folded.fold = true;
+  Simulation s = simulate(scenario, folded);
+  if (!clock_suffices(s.cluster) || scenario.variation.any())
+    throw UserError(scenario.mark,
+                    fmt::format("{} ranks, every one on its own, do not fit in memory where "
+                                "kernels and collectives slow each other or vary: fold them",
+                                program.ranks.size()));
+  Prices prices(program, s.cluster, Clocks::kSustained);
+  const StepTimes t = step_times(program, s.cluster, {}, prices);
+  if ((t.end - t.begin).seconds().value != s.report.step_time.value)
+    throw std::logic_error("folded and unfolded runs take different times");
+  RunReport::Simulation& run = s.report.simulation;
+  run.tasks = t.tasks;
+  run.events = 2 * t.tasks;
+  run.simulated_ranks = static_cast<int>(program.ranks.size());
+  return s;
+}
+
 }  // namespace
 
 void replay_step(Simulation& s) {
@@ -316,6 +365,12 @@ Simulation simulate(const Scenario& scenario, const SimulationOptions& options) 
   s.plan = resolve_plan(scenario, s.model, s.cluster, s.runtime);
   s.program = build_program(s.plan, s.model, s.cluster, s.runtime,
                             {options.fold, scenario.variation.any()});
+  if (!options.fold && options.merge && least_tasks(s.program) > kGraphTasks) {
+    s = unfolded_by_clock(scenario, options, s.program);
+    s.report.simulation.wall_s =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return s;
+  }
   Replay first{options.merge, scenario.variation, 0, options.merge_passes};
   replay_tasks(s, first);
   throttle(s, first);
