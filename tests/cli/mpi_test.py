@@ -62,11 +62,15 @@ class MpiTest(CommandTest):
                 self.assertEqual(self.read(f"{ranks}.csv"), self.whole)
 
     def test_a_job_killed_part_way_is_gone_on_with(self):
+        # More points, so that there is something left to do whenever the signal comes.
+        self.write("s.yaml", SWEEP.replace("factor: 2", "factor: 1.03"))
+        self.done("sweep", "s.yaml", "--out", "more.csv")
+        self.whole = self.read("more.csv")
         for number in (signal.SIGKILL, signal.SIGTERM):
             with self.subTest(signal=number):
                 self.write("r.csv", "")
                 process = self.start(3, "s.yaml", "--out", "r.csv")
-                while process.poll() is None and len(self.read("r.csv")) < len(self.whole) // 4:
+                while process.poll() is None and len(self.read("r.csv")) < len(self.whole) // 8:
                     time.sleep(0.001)
                 process.send_signal(number)
                 process.communicate(timeout=60)

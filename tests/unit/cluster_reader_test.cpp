@@ -100,7 +100,7 @@ TEST_CASE("the tuning is the GPU's own unless another is named") {
   CHECK(read("gpu: h200-sxm\ncollectives: {tuning: a100-sxm}\n").collectives.table->name ==
         "a100-sxm");
   CHECK(read("gpu: a100-sxm-40gb\n").collectives.table->name == "a100-sxm");
-  CHECK(read("gpu: v100-sxm\n").collectives.table->name == "a100-sxm");
+  CHECK(read("gpu: v100-sxm\n").collectives.table->name == "v100-sxm");
   CHECK(read("gpu: h200-sxm\ncollectives: {tuning: none}\n").collectives.table == nullptr);
 }
 
@@ -130,8 +130,9 @@ TEST_CASE("every shipped tuning reads and says how well it fits") {
     INFO(name);
     const auto table = resolve_tuning(Value::scalar(name), "");
     CHECK_FALSE(table->source.empty());
-    CHECK(table->has(CollectiveOp::kAllReduce));
-    CHECK(table->protocols.size() == 3);
+    // Curves of one node, or at least what the protocols cost.
+    CHECK((table->has(CollectiveOp::kAllReduce) || name == "v100-sxm"));
+    CHECK(table->protocols.size() >= 2);
   }
 }
 
