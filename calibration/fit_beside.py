@@ -10,7 +10,7 @@ collective one takes s times as long, with c / s + (1 - c) = 1 / r.
 The excess of the time over that of a burst, linear in the rate of products and attention that the loop
 has at burst clocks. `products`: of matrix products, `others`: of what follows the clock.
 `kernel_gap`: from in_context.csv, what lies between one kernel and the next of a stream.
-The result replaces the lines between the marks in the GPU file.
+What was measured replaces the same keys of the GPU file; the rest of the file stays.
 """
 import csv
 import os
@@ -19,8 +19,13 @@ import sys
 
 import numpy
 
-SM_COUNT = 132
+import gpu_file
+
 TILE = 128 * 256
+
+
+def measured(folder, *names):
+    return all(os.path.exists(os.path.join(folder, name)) for name in names)
 
 
 def rows_of(folder, name):
@@ -36,15 +41,15 @@ def kind_of(kernel):
     return {"gemm": "product", "attention": "attention", "add": "memory", "strided": "issue"}.get(kernel.split("_")[0], "")
 
 
-def rounds(kernel):
+def rounds(kernel, sm_count):
     m, n, k = (int(v) for v in re.match(r"gemm_(\d+)x(\d+)x(\d+)", kernel).groups())
     outputs = {"dgrad": m * k, "wgrad": n * k}.get(kernel.rsplit("_", 1)[-1], m * n)
-    return max(1, -(-outputs // (TILE * SM_COUNT)))
+    return max(1, -(-outputs // (TILE * sm_count)))
 
 
-def overlap(folder):
+def overlap(folder, sm_count):
     slow, slower = {}, {}
-    extra = []
+    extra, taken = [], []
     for row in rows_of(folder, "overlap_kernels.csv"):
         value = {key: float(row[key]) for key in row if key.endswith("_us")}
         kind = kind_of(row["kernel"])
@@ -54,11 +59,12 @@ def overlap(folder):
         idle = value["kernel_alone_us"] / value["kernel_period_us"] - (1 - covered)
         if covered < 0.5 or idle <= 0:
             continue
-        left = SM_COUNT / (SM_COUNT - blocks(row["collective_grid"]))
+        taken.append(blocks(row["collective_grid"]))
+        left = sm_count / (sm_count - taken[-1])
         s = covered / idle
         slower.setdefault(kind, []).append(value["collective_together_us"] / value["collective_alone_us"])
         if kind == "product":
-            extra.append((s / left - 1, 1 / rounds(row["kernel"])))
+            extra.append((s / left - 1, 1 / rounds(row["kernel"], sm_count)))
         else:
             slow.setdefault(kind, []).append(s)
     excess, share = (numpy.array(v) for v in zip(*extra))
@@ -67,13 +73,13 @@ def overlap(folder):
     compute = [v for kind in ("product", "attention") for v in slower[kind]]
     return [
         "  overlap:",
-        "    multiprocessors: 24  # blocks of NCCL's kernels",
+        f"    multiprocessors: {int(numpy.median(taken))}  # blocks of NCCL's kernels",
         f"    product_rounds: {more:.2f}  # {len(extra)} pairs, mean error {100 * error:.0f} %",
         f"    issue_slowdown: {float(numpy.median(slow['issue'])):.2f}",
         f"    memory_slowdown: {float(numpy.median(slow['memory'])):.2f}",
         f"    communication_slowdown: {{kernels: {float(numpy.median(compute)):.2f}, memory: {float(numpy.median(slower['memory'])):.2f}}}",
         "    kernel_slowdown: 2  # two kernels at once: work is conserved",
-        '    source: "calibration/results/h200-sxm/overlap_kernels.csv: kernels and collectives in chains, two GPUs"',
+        f'    source: "{folder}/overlap_kernels.csv: kernels and collectives in chains, two GPUs"',
     ]  # fmt: skip
 
 
@@ -99,7 +105,7 @@ def line_through(points):
     return -zero / slope, 1 / slope, residual
 
 
-def throttle(folder):
+def throttle(folder, limit):
     products, others, loops = [], [], {}
     for row in rows_of(folder, "in_context.csv"):
         burst, sustained = float(row["burst_us"]), float(row["sustained_us"])
@@ -124,7 +130,7 @@ def throttle(folder):
     for name, points in (("products", products), ("others", others)):
         start, per, residual = line_through(points)
         lines.append(f"    {name}: {{from: {start:.0f} TFLOP/s, per: {per:.0f} TFLOP/s}}  # {len(points)} loops, mean residual {100 * residual:.1f} %")
-    lines.append('    source: "calibration/results/h200-sxm: in_context.csv (attention stands for what follows the clock), gemm_sustained.csv; 700 W"')
+    lines.append(f'    source: "{folder}: in_context.csv (attention stands for what follows the clock), gemm_sustained.csv; {limit:.0f} W"')
     return lines
 
 
@@ -136,20 +142,21 @@ def gap(folder):
         seen += count
         if seen >= half:
             break
-    return [f"  kernel_gap: {value:.2f} us  # calibration/results/h200-sxm/in_context.csv: end of a kernel to the next one's start, median"]
+    return [f"  kernel_gap: {value:.2f} us  # {folder}/in_context.csv: end of a kernel to the next one's start, median"]
 
 
 def main():
-    folder, path = sys.argv[1:3]
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
-    lines = throttle(folder) + gap(folder) + overlap(folder)
-    print("\n".join(lines))
-    begin, end = "  # fit_beside begin\n", "  # fit_beside end\n"
-    head, rest = text.split(begin, 1)
-    tail = rest.split(end, 1)[1]
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(head + begin + "\n".join(lines) + "\n" + end + tail)
+    folder, path = sys.argv[1].rstrip("/"), sys.argv[2]
+    text = gpu_file.read(path)
+    blocks_of_lines = []
+    if measured(folder, "in_context.csv", "gemm_sustained.csv"):
+        blocks_of_lines += [throttle(folder, gpu_file.number(text, "limit")), gap(folder)]
+    if measured(folder, "overlap_kernels.csv"):
+        blocks_of_lines.append(overlap(folder, int(gpu_file.number(text, "sm_count"))))
+    for lines in blocks_of_lines:
+        text = gpu_file.with_block(text, ["efficiency"], lines)
+        print("\n".join(lines))
+    gpu_file.write(path, text)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Fits inference to calibration/results/<gpu>/decode.csv.gz: thin products, attention of one query over a
-cache, and the small kernels of a layer. Writes tables beside the GPU file and prints its lines.
+#!/usr/bin/python3
+"""Fits inference to the microbenchmarks of decode.csv: thin products, attention of one query over a cache, and
+the small kernels of a layer. Writes tables beside the GPU file, and into it what is told of them.
 
-usage: fit_decode.py [GPU] [--write]
+usage: calibration/fit_decode.py calibration/results/h200-sxm configs/gpus/h200-sxm.yaml
 """
 
 import os
@@ -13,9 +14,8 @@ import pandas as pd
 from scipy.interpolate import RBFInterpolator
 from scipy.optimize import minimize
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-GPU = next((a for a in sys.argv[1:] if not a.startswith("-")), "h200-sxm")
-BANDWIDTH, PEAK = 4800e9, 989.4e12  # the datasheet's, as in the GPU file
+import gpu_file
+
 OVERHEAD = 3.0  # us, of the yardstick
 GRAPH_GAP = 0.57  # us, launch.csv: gap_graph; a product or attention in two kernels has one inside
 
@@ -45,8 +45,12 @@ def layer_roles(kernels):
     return out if role == ROLES[-1] else None
 
 
-def read():
-    d = pd.read_csv(f"{ROOT}/calibration/results/{GPU}/decode.csv.gz")
+def stored(folder):
+    return next((p for p in (folder + "/decode.csv", folder + "/decode.csv.gz") if os.path.exists(p)), None)
+
+
+def read(path):
+    d = pd.read_csv(path)
     rows, products = [], []
     for (op, text), x in d.groupby(["op", "parameters"], sort=False):
         x = x.sort_values("index")
@@ -115,11 +119,11 @@ def held_out(groups, x, y, smoothing):
     return np.median(e) * 100, e.mean() * 100, len(e)
 
 
-def thin_products(products):
+def thin_products(products, gpu):
     p = products.groupby(["m", "n", "k"], as_index=False).us.median()
     p = p[p.m <= 128]
     count = (p.m * p.k + p.n * p.k + p.m * p.n) * 2.0
-    yard = OVERHEAD + 1e6 * np.maximum(count / BANDWIDTH, 2.0 * p.m * p.n * p.k / PEAK)
+    yard = OVERHEAD + 1e6 * np.maximum(count / gpu.bandwidth, 2.0 * p.m * p.n * p.k / gpu.peak)
     x, y = np.log2(p[["m", "n", "k"]].to_numpy(float)), np.log2(p.us / yard).to_numpy()
     groups = p.groupby(["n", "k"]).ngroup().to_numpy()
     smoothing = 0.02
@@ -132,14 +136,14 @@ def thin_products(products):
     return axes, on_grid(Smooth(x, y, smoothing), axes), quality
 
 
-def decode_attention(layers):
+def decode_attention(layers, gpu):
     a = layers[layers.op == "decode_layer"].copy()
     size = a.hidden // a.heads
     kv = np.maximum(1, a.kv_heads // a.ranks)
     group = (a.heads // a.ranks) // kv
     blocks, keys_ = a.batch * kv, a.context + 1
     count = 2.0 * (2 * blocks * keys_ * size + 2 * blocks * group * size)
-    yard = OVERHEAD + 1e6 * count / BANDWIDTH
+    yard = OVERHEAD + 1e6 * count / gpu.bandwidth
     x = np.log2(np.column_stack([blocks, group, keys_, size]).astype(float))
     y = np.log2(a.attention / yard).to_numpy(float)
     groups = np.random.default_rng(2).permutation(len(a))
@@ -150,7 +154,7 @@ def decode_attention(layers):
     return axes, on_grid(Smooth(x, y, smoothing), axes), quality
 
 
-def classes(layers):
+def classes(layers, gpu):
     """Small kernels: fixed + max(bytes / (bandwidth * efficiency), elements / rate)."""
     a = layers[layers.op != "decode_ends"].copy()
     tokens = a.batch * a.get("length", pd.Series(1, a.index)).fillna(1)
@@ -161,6 +165,7 @@ def classes(layers):
     decode = a.op == "decode_layer"
     small = lambda t, e, yes: (t[yes], e[yes])  # noqa: E731
     out = {}
+    fit = lambda *data: fit_class(gpu.bandwidth, *data)  # noqa: E731
     for name, (us, elements), traffic in [
         ("inference_rotary", both("q_mul", "k_mul", q, kv), 4),
         ("inference_negate", both("q_neg", "k_neg", q / 2, kv / 2), 4),
@@ -170,26 +175,26 @@ def classes(layers):
         ("inference_add", both("add1", "add2", h, h), 6), ("inference_silu", (a.silu, f), 4),
         ("inference_gate", (a.gate, f), 6),
     ]:  # fmt: skip
-        out[name] = fit_class(us.to_numpy(float), elements.to_numpy(float), traffic)
+        out[name] = fit(us.to_numpy(float), elements.to_numpy(float), traffic)
     us, e = both("q_add", "k_add", q, kv)
     both_decode = pd.concat([decode, decode]).to_numpy()
-    out["inference_rotary_add"] = fit_class(us[both_decode].to_numpy(float), e[both_decode].to_numpy(float), 6)
-    out["inference_rotary_add_strided"] = fit_class(us[~both_decode].to_numpy(float), e[~both_decode].to_numpy(float), 6)
-    out["inference_norm"] = fit_class(a.norm2.to_numpy(float), h.to_numpy(float), 4, a.hidden.to_numpy(float))
+    out["inference_rotary_add"] = fit(us[both_decode].to_numpy(float), e[both_decode].to_numpy(float), 6)
+    out["inference_rotary_add_strided"] = fit(us[~both_decode].to_numpy(float), e[~both_decode].to_numpy(float), 6)
+    out["inference_norm"] = fit(a.norm2.to_numpy(float), h.to_numpy(float), 4, a.hidden.to_numpy(float))
     m = layers[layers.op == "decode_ends"]
     values = (m.argmax, m.batch * m.vocabulary)
-    out["argmax"] = fit_class(*(v.to_numpy(float) for v in values), 2, m.vocabulary.to_numpy(float))
+    out["argmax"] = fit(*(v.to_numpy(float) for v in values), 2, m.vocabulary.to_numpy(float))
     return out
 
 
-def fit_class(us, elements, traffic, columns=None):
+def fit_class(bandwidth, us, elements, traffic, columns=None):
     """`columns`: a block works through a row."""
     best = None
 
     def guess(v):
         fixed, slope, rate = np.exp(np.clip(v, -60, 60))
         other = elements / rate * 1e6 if columns is None else columns / rate * 1e6
-        return fixed + np.maximum(elements * traffic / BANDWIDTH / slope * 1e6, other)
+        return fixed + np.maximum(elements * traffic / bandwidth / slope * 1e6, other)
 
     def loss(v):
         return np.mean(np.abs(np.log(guess(v) / us)))
@@ -202,17 +207,9 @@ def fit_class(us, elements, traffic, columns=None):
     return fixed, slope, rate, columns is not None, 100 * np.mean(np.abs(guess(best.x) / us - 1)), len(us)
 
 
-def main():
-    layers, products = read()
-    folder = f"{ROOT}/configs/gpus/{GPU}"
-    for name, (axes, values, quality) in [("gemm_thin_bf16", thin_products(products)),
-                                          ("attention_decode_bf16", decode_attention(layers))]:  # fmt: skip
-        print("%s: held-out median %.2f %%, mean %.2f %%, %d" % (name, *quality))
-        if "--write" in sys.argv:
-            with open(f"{folder}/{name}.bin", "wb") as out:
-                out.write(ratio_grid(axes, values))
+def class_lines(fitted):
     lines = []
-    for name, (fixed, slope, rate, by_column, error, n) in classes(layers).items():
+    for name, (fixed, slope, rate, by_column, error, n) in fitted.items():
         fields = [f"bandwidth_efficiency: {min(slope, 1):.3f}"]
         if by_column:
             fields.append(f"per_column: {1e9 / rate:.3f} ns")
@@ -220,13 +217,60 @@ def main():
             fields.append(f"elements_per_second: {rate:.3e}")
         fields.append(f"fixed: {fixed:.2f} us")
         lines.append(f"  {name}: {{{', '.join(fields)}}}  # {n} kernels, mean error {error:.1f} %\n")
-    if "--write" in sys.argv:
-        path = f"{ROOT}/configs/gpus/{GPU}.yaml"
-        with open(path) as f:
-            before, rest = f.read().split("  # fit_decode begin\n")
-            after = rest.split("  # fit_decode end\n")[1]
-        with open(path, "w") as f:
-            f.write(before + "  # fit_decode begin\n" + "".join(lines) + "  # fit_decode end\n" + after)
+    return lines
+
+
+class Gpu:
+    """The datasheet's figures, as the GPU file has them."""
+
+    def __init__(self, text):
+        self.bandwidth = gpu_file.number(text, "memory_bandwidth") * 1e9
+        self.peak = gpu_file.number(text, "bf16") * 1e12
+
+
+def main():
+    if len(sys.argv) != 3:
+        raise SystemExit(__doc__)
+    folder, path = sys.argv[1].rstrip("/"), sys.argv[2]
+    data = stored(folder)
+    if not data:
+        raise SystemExit(f"fit_decode: there is no decode.csv in {folder}")
+    text = gpu_file.read(path)
+    gpu = Gpu(text)
+    layers, products = read(data)
+    name = os.path.splitext(os.path.basename(path))[0]
+    tables = os.path.join(os.path.dirname(path), name)
+    os.makedirs(tables, exist_ok=True)
+
+    axes, values, quality = thin_products(products, gpu)
+    with open(f"{tables}/gemm_thin_bf16.bin", "wb") as out:
+        out.write(ratio_grid(axes, values))
+    print("thin products: held-out median %.2f %%, mean %.2f %%, %d" % quality)
+    text = gpu_file.with_block(text, ["efficiency", "gemm"], [
+        "    thin:  # one to 128 rows, as inference runs them",
+        "      bf16:",
+        f"        table: {name}/gemm_thin_bf16.bin",
+        f"        overhead: {OVERHEAD:.0f} us",
+        f'        source: "{data}, PyTorch\'s linear with weights out of the cache, fit_decode.py"',
+        f"        held_out_mean_percent: {quality[1]:.2f}  # a fifth of the (n, k) pairs",
+    ])  # fmt: skip
+
+    axes, values, quality = decode_attention(layers, gpu)
+    with open(f"{tables}/attention_decode_bf16.bin", "wb") as out:
+        out.write(ratio_grid(axes, values))
+    print("attention over a cache: held-out median %.2f %%, mean %.2f %%, %d" % quality)
+    text = gpu_file.with_block(text, ["efficiency", "attention"], [
+        "    decode:  # one query of every sequence over a cache",
+        f"      table: {name}/attention_decode_bf16.bin",
+        f"      overhead: {OVERHEAD:.0f} us",
+        f'      source: "{data}, PyTorch\'s scaled_dot_product_attention, fit_decode.py"',
+        f"      held_out_mean_percent: {quality[1]:.2f}  # a fifth of {quality[2]} layers",
+    ])  # fmt: skip
+
+    lines = class_lines(classes(layers, gpu))
+    begin, end = "  # fit_decode begin\n", "  # fit_decode end\n"
+    head, rest = text.split(begin)
+    gpu_file.write(path, head + begin + "".join(lines) + end + rest.split(end)[1])
     print("".join(lines), end="")
 
 

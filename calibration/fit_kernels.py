@@ -8,7 +8,8 @@ what it reads and writes an element). A class is fitted by time = fixed + bytes 
 the kernel is bound by instruction issue, time = fixed + elements / rate; kernels that work row by row
 (norms, reductions over rows, softmax) have a cost a row besides; relative errors count. Kernels that
 route tokens to experts are in a file of their own (experts.csv, by experts.py). The
-result, with the mean error of the fit, replaces the lines between the marks in the file.
+result, with the mean error of the fit, replaces the lines between the marks in the file. Of a class that was
+not measured the file must say from which GPU it is transferred.
 """
 import csv
 import gzip
@@ -18,6 +19,7 @@ import sys
 
 import numpy
 
+import gpu_file
 
 
 def parameters(row):
@@ -233,7 +235,7 @@ def fit(kind, data, sm_count):
 
 def line(name, kind, data, bandwidth, sm_count):
     if len(data) < 3:
-        raise SystemExit(f"fit_kernels: no measurements of class {name}")
+        return None
     result, errors = fit(kind, data, sm_count)
     fields = []
     if "bandwidth" in result:
@@ -246,23 +248,36 @@ def line(name, kind, data, bandwidth, sm_count):
     return f"  {name}: {{{', '.join(fields)}}}  # {len(data)} kernels, mean error {100 * errors.mean():.1f} %\n"
 
 
+def table(folder, bandwidth, sm_count):
+    """The lines of the classes, and the names of those that were not measured."""
+    rows = load(folder) + load_in_context(folder)
+    data = [(name, kind, samples(rows, kind, series)) for name, (kind, series) in CLASSES.items()]
+    experts = os.path.join(folder, "experts.csv")
+    routed = []
+    if os.path.exists(experts):
+        with open(experts, encoding="utf-8") as file:
+            routed = list(csv.DictReader(file))
+    data += [(name, kind, routed_samples(routed, series)) for name, (kind, series) in ROUTED.items()]
+    lines = {name: line(name, kind, measured, bandwidth, sm_count) for name, kind, measured in data}
+    return [text for text in lines.values() if text], [name for name, text in lines.items() if not text]
+
+
 def main():
     if len(sys.argv) != 3:
         raise SystemExit(__doc__)
     folder, path = sys.argv[1:]
-    rows = load(folder) + load_in_context(folder)
-    text = open(path).read()
-    bandwidth = float(re.search(r"memory_bandwidth: ([0-9.]+) GB/s", text).group(1)) * 1e9
-    sm_count = int(re.search(r"sm_count: ([0-9]+)", text).group(1))
-    lines = [line(name, kind, samples(rows, kind, series), bandwidth, sm_count) for name, (kind, series) in CLASSES.items()]
-    with open(os.path.join(folder, "experts.csv")) as f:
-        routed = list(csv.DictReader(f))
-    lines += [line(name, kind, routed_samples(routed, series), bandwidth, sm_count) for name, (kind, series) in ROUTED.items()]
+    text = gpu_file.read(path)
+    bandwidth, sm_count = gpu_file.number(text, "memory_bandwidth") * 1e9, int(gpu_file.number(text, "sm_count"))
+    lines, missing = table(folder, bandwidth, sm_count)
     begin, end = "  # fit_kernels begin\n", "  # fit_kernels end\n"
     head, rest = text.split(begin)
     tail = rest.split(end)[1]
-    open(path, "w").write(head + begin + "".join(lines) + end + tail)
+    if missing and not re.search("^kernels:\n(  .*\n)*  transfer:", head, re.M):
+        raise SystemExit(f"fit_kernels: not measured, and from no other GPU: {', '.join(missing)}")
+    gpu_file.write(path, head + begin + "".join(lines) + end + tail)
     sys.stdout.write("".join(lines))
+    if missing:
+        print("transferred:", ", ".join(missing))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Runs the benchmarks of this folder on this machine's GPUs within a time budget.
 #
-# usage: run_device.sh OUT [BUDGET_SECONDS] [kernels|steps]
+# usage: run_device.sh OUT [BUDGET_SECONDS] [kernels|steps|ranks]
 #
 # kernels: microbenchmarks (one-GPU ones on two GPUs side by side, host times alone, then NCCL).
 # steps:   real training steps (tasks/validation.json): one-GPU tasks on each GPU, then all GPUs together.
+# ranks:   what changes with the number of ranks: collectives, and how they and kernels slow each other, among
+#          2, 4, ... GPUs, in a folder each; then the real steps of tasks/four-gpus.json, where there are four.
 # OUT receives machine.json, results.tar.gz (the CSV files, JSONL and logs), renewed after every part, so that
 # a run that is cut off loses only the part that was running. Every part has a time limit of its own.
 set -u
-out=$(mkdir -p "${1:?usage: run_device.sh OUT [BUDGET_SECONDS] [kernels|steps]}" && cd "$1" && pwd)
+out=$(mkdir -p "${1:?usage: run_device.sh OUT [BUDGET_SECONDS] [kernels|steps|ranks]}" && cd "$1" && pwd)
 budget=${2:-540}
 stage=${3:-kernels}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -75,12 +77,16 @@ cuda() { # cuda GPUS NAME SECONDS: a CUDA benchmark, where it was built
   CUDA_VISIBLE_DEVICES=$visible part "cuda_$name" "$seconds" "$work/bin/$name" "$work" "$seconds"
 }
 
-together() { # together NAME SECONDS SCRIPT ARGUMENTS...: one process a GPU
-  local name=$1 seconds=$2
-  shift 2
+among() { # among RANKS NAME SECONDS SCRIPT ARGUMENTS...: one process a GPU
+  local ranks=$1 name=$2 seconds=$3
+  shift 3
   port=$((port + 1))
-  part "$name" "$seconds" "$python" -m torch.distributed.run --nnodes=1 --nproc_per_node="$gpus" \
+  part "$name" "$seconds" "$python" -m torch.distributed.run --nnodes=1 --nproc_per_node="$ranks" \
     --master_addr=127.0.0.1 --master_port="$port" "$@"
+}
+
+together() { # together NAME SECONDS SCRIPT ARGUMENTS...: all GPUs
+  among "$gpus" "$@"
 }
 
 build() { # plain nvcc calls side by side: one that fails leaves the others
@@ -169,8 +175,12 @@ steps_stage() {
   done
   wait "${pids[@]}"
   pack
+  steps_together "${tasks[@]}"
+}
+
+steps_together() { # steps_together TASKS...: those for as many GPUs as there are
   [ "$gpus" -gt 1 ] || return 0
-  local attempt rest
+  local tasks=("$@") attempt rest
   for attempt in 1 2 3 4 5 6; do # a task that breaks the job is left out of the next attempt
     rest=$(($(left) - 10))
     [ "$rest" -lt 20 ] && break
@@ -181,18 +191,44 @@ steps_stage() {
   done
 }
 
+ranks_stage() {
+  if [ "$gpus" -lt 2 ]; then
+    say "one GPU: nothing to measure among ranks"
+    return 0
+  fi
+  build
+  local ranks counts=0 to
+  for ((ranks = 2; ranks <= gpus; ranks *= 2)); do counts=$((counts + 1)); done
+  for ((ranks = gpus; ranks >= 2; ranks /= 2)); do # the largest first: it is what is not known yet
+    to="$work/ranks-$ranks"
+    mkdir -p "$to"
+    among "$ranks" "collectives_$ranks" "$(span $((160 / counts)))" "$here/pytorch/collectives.py" \
+      "$to" --budget "$(span $((150 / counts)))"
+    pack
+    among "$ranks" "overlap_kernels_$ranks" "$(span $((100 / counts)))" \
+      "$here/pytorch/overlap_kernels.py" "$to" --budget "$(span $((90 / counts)))"
+    pack
+    [ -x "$work/bin/nccl" ] &&
+      CUDA_VISIBLE_DEVICES=$(seq -s, 0 $((ranks - 1))) part "cuda_nccl_$ranks" \
+        "$(span $((30 / counts)))" "$work/bin/nccl" "$to" "$(span $((25 / counts)))"
+    pack
+  done
+  steps_together "$here/tasks/four-gpus.json"
+}
+
 say "$gpus GPUs, budget $budget s, stage $stage"
 part machine 60 "$python" "$here/pytorch/machine.py" "$work"
 pack
 case $stage in
   kernels) kernels_stage ;;
   steps) steps_stage ;;
+  ranks) ranks_stage ;;
   *)
-    echo "unknown stage $stage: kernels or steps" >&2
+    echo "unknown stage $stage: kernels, steps or ranks" >&2
     exit 2
     ;;
 esac
-wc -l "$work"/*.csv "$work"/*.jsonl 2>/dev/null
+wc -l "$work"/*.csv "$work"/*/*.csv "$work"/*.jsonl 2>/dev/null
 grep -h FAILED "$work"/*.log 2>/dev/null | cut -c1-200 | head -n 40
 pack
 say "done: $(du -h "$out/results.tar.gz" | cut -f1) in $out/results.tar.gz"

@@ -149,7 +149,8 @@ std::string with_training_marks(std::string text) {
   if (text.find("# fit_kernels begin\n") == std::string::npos)
     put_marks(text, "kernels", "",
               "kernels:\n  source: measured on this GPU\n  transfer: h200-sxm  # what was not\n"
-              "  # fit_kernels begin\n  # fit_kernels end\n");
+              "  # fit_kernels begin\n  # fit_kernels end\n"
+              "  # fit_decode begin\n  # fit_decode end\n");
   return text;
 }
 

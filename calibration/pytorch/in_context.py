@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from common import DRY_RUN, Budget, ClockSampler, Nvml, Table, device, free_memory, median
 from common import random_like_training, synchronize
 from kernel_trace import DEVICE_EVENTS, _dimensions, _load, short_name
-from model import Block, NoSharding, created_as, rotary_tables
+from model import Block, Groups, NoSharding, created_as, rotary_tables
 
 COLUMNS = ["case", "kernel", "grid", "block", "per_iteration", "burst_us", "sustained_us", "gap_us",
            "before"]  # fmt: skip
@@ -44,7 +44,7 @@ def block_loop(family, hidden, heads, kv_heads, ffn, length, batch, optimizer):
         hidden, heads, kv_heads, ffn, length, batch = 64, 2, 2, 128, 32, 2
     spec = dict(family=family, hidden=hidden, heads=heads, kv_heads=kv_heads, ffn=ffn)
     with created_as(torch.bfloat16, device()):
-        blocks = torch.nn.ModuleList(Block(spec, NoSharding()) for _ in range(2))
+        blocks = torch.nn.ModuleList(Block(spec, NoSharding(), Groups()) for _ in range(2))
     tables = rotary_tables(length, hidden // heads, device())
     x = random_like_training((length, batch, hidden), torch.bfloat16).requires_grad_()
     gradient = random_like_training((length, batch, hidden), torch.bfloat16)

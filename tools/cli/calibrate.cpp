@@ -28,7 +28,7 @@ struct Options {
   std::string results = "calibration-results";
   std::string gpu;
   std::string out;
-  double budget_s = 553;
+  double budget_s = 728;
 };
 
 struct DeviceName {
@@ -78,17 +78,29 @@ void copy_tables(const fs::path& file, const fs::path& out) {
            fs::copy_options::recursive | fs::copy_options::overwrite_existing);
 }
 
-void fit_kernels(const std::string& results, const std::string& out) {
-  if (!fs::exists(results + "/kernels.csv")) return;
-  // The script names Debian's Python, which has NumPy where the packages of tools/ are installed.
+// A fit in Python: of the GPU file to what a benchmark found, where that was run.
+struct Script {
+  const char* name;
+  const char* reads;
+  const char* needs;
+};
+constexpr std::array kScripts{Script{"fit_kernels.py", "kernels.csv", "NumPy"},
+                              Script{"fit_beside.py", "in_context.csv", "NumPy"},
+                              Script{"fit_decode.py", "decode.csv", "NumPy, SciPy and pandas"}};
+
+void fit_by(const Script& script, const std::string& results, const std::string& out) {
+  const std::string data = results + "/" + script.reads;
+  if (!fs::exists(data) && !fs::exists(data + ".gz")) return;
+  // The scripts name Debian's Python, which has what they need where the packages of tools/ are
+  // installed.
   const char* set = std::getenv("PYTHON");
   const std::string command =
       fmt::format("{} {} {} {} >/dev/null", set && *set != '\0' ? python() : std::string(),
-                  shell_quoted(calibration_folder() + "/fit_kernels.py"), shell_quoted(results),
+                  shell_quoted(calibration_folder() + "/" + script.name), shell_quoted(results),
                   shell_quoted(out));
   if (std::system(command.c_str()) != 0)
-    throw UserError({results + "/kernels.csv", 0, 0}, "fit_kernels.py could not fit it",
-                    "it needs NumPy; PYTHON names the interpreter");
+    throw UserError({data, 0, 0}, fmt::format("{} could not fit it", script.name),
+                    fmt::format("it needs {}; PYTHON names the interpreter", script.needs));
 }
 
 void fit(const std::string& results, const Options& o) {
@@ -109,7 +121,7 @@ void fit(const std::string& results, const Options& o) {
   } catch (const std::runtime_error& e) {
     throw UserError({base.string(), 0, 0}, e.what());
   }
-  fit_kernels(results, out);
+  for (const Script& script : kScripts) fit_by(script, results, out);
   fmt::print("\n{}\nwritten to {}\n", findings(results, read_gpu(parse_file(out))), out);
 }
 

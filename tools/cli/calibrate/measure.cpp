@@ -39,12 +39,17 @@ constexpr std::array kParts{
     Part{"gemm", "pytorch/gemm.py", Program::kAlone, 120, "gemm.csv"},
     Part{"attention", "pytorch/attention.py", Program::kAlone, 65, "attention.csv"},
     Part{"kernels", "pytorch/kernels.py", Program::kAlone, 170, "kernels.csv"},
+    Part{"experts", "pytorch/experts.py", Program::kAlone, 40, "experts.csv"},
+    Part{"in_context", "pytorch/in_context.py", Program::kAlone, 45, "in_context.csv"},
+    Part{"decode", "pytorch/decode.py", Program::kAlone, 50, "decode.csv"},
     Part{"bandwidth", "cuda/bandwidth.cu", Program::kCuda, 10, "bandwidth.csv"},
     Part{"launch", "cuda/launch.cu", Program::kCuda, 5, "launch.csv"},
     Part{"clocks", "cuda/clocks.cu", Program::kCuda, 8, "clocks.csv"},
     Part{"host", "pytorch/host.py", Program::kAlone, 50, "host.csv"},
     Part{"collectives", "pytorch/collectives.py", Program::kTogether, 80, "collectives.csv"},
-    Part{"overlap", "pytorch/overlap.py", Program::kTogether, 45, "overlap.csv"}};
+    Part{"overlap", "pytorch/overlap.py", Program::kTogether, 45, "overlap.csv"},
+    Part{"overlap_kernels", "pytorch/overlap_kernels.py", Program::kTogether, 40,
+         "overlap_kernels.csv"}};
 
 int usual_seconds() {
   return std::accumulate(kParts.begin(), kParts.end(), 0,
