@@ -30,11 +30,22 @@ std::int64_t net_bytes(const Segment& segment) {
   return sum;
 }
 
-// The cheapest of the ways to run a graph: gradients of a first micro-batch are not added up.
-Cost cost_of(SegmentMaker& graph, bool split, const Program& program, Prices& prices) {
+// Of a segment's time, what keeps the compute stream from anything else.
+std::int64_t computing(const PricedSegment& segment) {
+  std::int64_t sum = 0;
+  for (const auto& [activity, ps] : segment.share.parts_ps)
+    if (activity != Activity::kCollective) sum += ps;
+  return sum;
+}
+
+// The cheapest of the ways to run a graph: gradients of a first micro-batch are not added up. Where
+// a forward of one copy of the model runs beside a backward of the other (`hides`), the kernels of
+// each may hide the other's communication: they alone count.
+Cost cost_of(SegmentMaker& graph, bool split, bool hides, const Program& program, Prices& prices) {
   const auto duration = [&](SegmentId id) {
     prices.update();
-    return prices.segment(0, id).run.duration;
+    const PricedSegment& segment = prices.segment(0, id);
+    return hides ? computing(segment) : segment.run.duration;
   };
   Cost out;
   const SegmentId forward = graph.forward();
@@ -63,11 +74,10 @@ class Bounds {
 
   // The least time between two ends of a step on a rank.
   std::int64_t time(int rank, const std::vector<Action>& actions) const {
-    if (plan_.schedule->copies() > 1) return 0;  // forward and backward may hide each other's waits
     std::int64_t work = 0;
     for (int c = 0; c < plan_.chunks; ++c) {
       const Cost& chunk = of(rank, c);
-      work += (chunk.forward + chunk.backward) * plan_.micro_batches;
+      work += (chunk.forward + chunk.backward) * plan_.micro_batches_of_copy();
     }
     if (!known_) return work;
     const auto first_backward =
@@ -128,9 +138,9 @@ class Bounds {
 
 PlanBound plan_bound(const ResolvedPlan& plan, const Model& model, const Runtime& runtime,
                      const SharedSegments& segments, Program& program, Prices& prices) {
-  const bool split = plan.schedule->splits_backward;
-  const Cost embedding = cost_of(segments.embedding(), split, program, prices);
-  const Cost head = cost_of(segments.head(), split, program, prices);
+  const bool split = plan.schedule->splits_backward, hides = plan.schedule->copies() > 1;
+  const Cost embedding = cost_of(segments.embedding(), split, hides, program, prices);
+  const Cost head = cost_of(segments.head(), split, hides, program, prices);
   std::vector<Cost> stages;
   std::map<const SegmentMaker*, Cost> layers;  // known already
   int layer = 0;
@@ -139,7 +149,7 @@ PlanBound plan_bound(const ResolvedPlan& plan, const Model& model, const Runtime
     for (const int end = layer + count; layer < end; ++layer) {
       SegmentMaker& graph = segments.layer(layer);
       const auto [known, added] = layers.try_emplace(&graph);
-      if (added) known->second = cost_of(graph, split, program, prices);
+      if (added) known->second = cost_of(graph, split, hides, program, prices);
       stages.back() += known->second;
     }
   }
