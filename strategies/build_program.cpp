@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "strategies/context/context_parallel.hpp"
+#include "strategies/data/data_parallel.hpp"
 #include "strategies/expert/expert_parallel.hpp"
 #include "strategies/inference/inference.hpp"
 #include "strategies/rank_builder.hpp"

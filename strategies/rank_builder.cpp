@@ -2,22 +2,17 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <tuple>
 #include <utility>
 
+#include "strategies/data/data_parallel.hpp"
 #include "strategies/optimizer.hpp"
+#include "strategies/rank_units.hpp"
+#include "strategies/shared_gradients.hpp"
 
 namespace rehearse {
 namespace {
-
-std::vector<Parameter> parameters_of(const OpGraph& g, const std::string& without) {
-  std::vector<Parameter> out;
-  for (const Op& op : g.ops)
-    for (TensorId p : op.parameters)
-      if (g.tensor(p).name != without)
-        out.push_back({p, g.tensor(p).elements(), g.tensor(p).expert});
-  return out;
-}
 
 // Slots of message buffers come after those of any graph.
 constexpr std::int32_t kMessageSlot = 1 << 24;
@@ -54,7 +49,7 @@ class RankBuilder {
     writer_.at(0, 0);
     if (plan_.pipeline > 1) finish_pipeline();
     data_->finish_backward(writer_);
-    reduce_shared_gradients();
+    reduce_shared_gradients(writer_, plan_, model_, units_, place_.pipeline);
     rank_.setup.update = rank_.steps.calls().size();
     writer_.begin_pass(0);
     optimizer_step(writer_, plan_, data_->updated_elements(), data_->updated_tensors());
@@ -65,37 +60,14 @@ class RankBuilder {
   }
 
  private:
-  struct Chunk {
-    int stage = 0;
-    int copy = 0;                    // of the model
-    std::vector<std::size_t> units;  // indices, in model order
-    int inputs = 0, weights = 0;     // micro-batches that ran each part of backward so far
+  struct Chunk : RankChunk {
+    int inputs = 0, weights = 0;  // micro-batches that ran each part of backward so far
   };
 
   void make_units() {
-    const auto first_layer = [&](int stage) {
-      int n = 0;
-      for (int s = 0; s < stage; ++s) n += plan_.stage_layers[static_cast<std::size_t>(s)];
-      return n;
-    };
-    const int last_stage = plan_.stages() - 1;
-    const bool shared_head = model_.tied && plan_.stages() == 1;
-    for (int c = 0; c < plan_.chunks; ++c) {
-      Chunk chunk;
-      chunk.stage = stage_of(*plan_.schedule, plan_.pipeline, place_.pipeline, c);
-      chunk.copy = plan_.schedule->copy_of(c);
-      const auto add = [&](int position, SegmentMaker& m, const std::string& without) {
-        chunk.units.push_back(units_.size());
-        units_.push_back({position, c, &m, parameters_of(m.graph(), without)});
-      };
-      if (chunk.stage == 0) add(0, shared_.embedding(), "");
-      const int lo = first_layer(chunk.stage);
-      for (int l = 0; l < plan_.stage_layers[static_cast<std::size_t>(chunk.stage)]; ++l)
-        add(1 + lo + l, shared_.layer(lo + l), "");
-      if (chunk.stage == last_stage)
-        add(program_.positions - 1, shared_.head(), shared_head ? "token_embedding.weight" : "");
-      chunks_.push_back(std::move(chunk));
-    }
+    RankUnits own = rank_units(plan_, model_, shared_, place_.pipeline);
+    units_ = std::move(own.units);
+    for (RankChunk& c : own.chunks) chunks_.push_back({std::move(c)});
   }
 
   // Activations between two stages, of one micro-batch.
@@ -362,54 +334,6 @@ class RankBuilder {
     }
   }
 
-  // Gradients of parameters that ranks share for other reasons than data parallelism (Megatron's
-  // finalize_model_grads): of norms and biases whose inputs are cut along the sequence, and of a
-  // tied embedding that the first and the last stage hold.
-  void reduce_shared_gradients() {
-    if (plan_.schedule->copies() > 1) return reduce_copies();
-    if (!runtime_.reduces_shared_gradients) return;
-    const std::int64_t element = size_of(plan_.training.precision.gradients).value;
-    std::int64_t norms = 0, embedding = 0;
-    for (const Unit& u : units_) {
-      const OpGraph& g = u.segments->graph();
-      for (const Parameter& p : u.parameters) {
-        const Tensor& t = g.tensor(p.tensor);
-        if (t.name == "token_embedding.weight") embedding += p.elements;
-        if (whole(t)) norms += p.elements;
-      }
-    }
-    if (plan_.plan.sequence_parallel && plan_.tensor > 1)
-      reduce(GroupKind::kTensor, Bytes(norms * element), "norm gradients");
-    const int first = owner(0), last = owner(plan_.stages() - 1);
-    const bool here = place_.pipeline == first || place_.pipeline == last;
-    if (!model_.tied || first == last || !here) return;
-    reduce(GroupKind::kEmbedding, Bytes(embedding * element), "embedding gradients");
-  }
-
-  // Another pipeline rank has copies of this one's stages.
-  void reduce_copies() {
-    std::int64_t elements = 0;
-    for (const Unit& u : units_)
-      for (const Parameter& p : u.parameters) elements += p.trainable ? p.elements : 0;
-    reduce(GroupKind::kCopies, Bytes(elements * size_of(plan_.training.precision.gradients).value),
-           "gradients of both copies");
-  }
-
-  // Nothing of it is cut over the tensor-parallel ranks, and its gradient is of a part of the
-  // tokens: norms, routers, projections to latents.
-  static bool whole(const Tensor& t) {
-    return !t.expert && t.name != "position_embedding.weight" &&
-           std::all_of(t.dims.begin(), t.dims.end(), [](const Dim& d) {
-             return d.axis == Axis::kNone || d.axis == Axis::kHidden || d.axis == Axis::kHeadSize;
-           });
-  }
-
-  void reduce(GroupKind group, Bytes bytes, const char* label) {
-    writer_.order(StreamKind::kCompute, StreamKind::kData);
-    writer_.collective(StreamKind::kData, CollectiveOp::kAllReduce, group, bytes, label);
-    writer_.order(StreamKind::kData, StreamKind::kCompute);
-  }
-
   void residents() {
     rank_.parameters = data_->parameter_bytes();
     rank_.persistent_gradients = data_->persistent_gradient_bytes();
@@ -454,63 +378,7 @@ class RankBuilder {
   std::unique_ptr<DataParallel> data_;
 };
 
-SegmentOptions segment_options(const ResolvedPlan& plan, const Model& model,
-                               const Runtime& runtime) {
-  const Precision& p = plan.training.precision;
-  SegmentOptions o;
-  o.autocast = p.autocast;
-  o.recompute = plan.training.recompute;
-  o.sequence_parallel = plan.plan.sequence_parallel && plan.tensor > 1;
-  o.vocabulary_parallel = plan.plan.vocabulary_parallel && plan.tensor > 1;
-  o.tensor_ranks = plan.tensor;
-  o.context_ranks = plan.context;
-  o.expert_ranks = plan.expert;
-  o.keep_logits = runtime.keeps_logits && plan.pipeline > 1;
-  o.tied = model.tied && plan.stages() == 1;
-  const bool sharded = plan.replicas() > 1 && plan.plan.zero_stage >= 2;
-  o.gradient = sharded ? (p.sharded_fp32 ? p.compute : p.parameters) : p.gradients;
-  return o;
-}
-
 }  // namespace
-
-namespace {
-
-// Where gradients are cut over the ranks nothing is accumulated in place and no buffer persists;
-// products accumulate in place into fp32 alone.
-Runtime suited(Runtime runtime, const ResolvedPlan& plan) {
-  const bool cut = plan.replicas() > 1 && plan.plan.zero_stage >= 2;
-  for (Runtime* r : {&runtime, runtime.blocks.empty() ? &runtime : &runtime.blocks.front()}) {
-    if (cut) r->persistent_gradients = false;
-    if (cut || plan.training.precision.gradients != DType::kFp32)
-      r->fused_gradient_accumulation = false;
-  }
-  return runtime;
-}
-
-}  // namespace
-
-SharedSegments::SharedSegments(Program& program, const ModelGraphs& graphs,
-                               const ResolvedPlan& plan, const Runtime& runtime)
-    : runtime_(suited(runtime, plan)) {
-  const KernelContext edge{runtime_, plan.training.precision, plan.training.causal, program};
-  const KernelContext inner{runtime_.in_blocks(), plan.training.precision, plan.training.causal,
-                            program};
-  const SegmentOptions options = segment_options(plan, graphs.model, runtime_);
-  embedding_ = std::make_unique<SegmentMaker>(program, edge, graphs.embedding,
-                                              GraphRole{true, false}, options);
-  block_ = std::make_unique<SegmentMaker>(program, inner, graphs.block, GraphRole{}, options);
-  for (const OpGraph& g : graphs.variants)
-    variants_.push_back(std::make_unique<SegmentMaker>(program, inner, g, GraphRole{}, options));
-  layer_variants_ = graphs.layer_variants;
-  head_ =
-      std::make_unique<SegmentMaker>(program, edge, graphs.head, GraphRole{false, true}, options);
-}
-
-SegmentMaker& SharedSegments::layer(int l) const {
-  const int variant = layer_variants_.empty() ? -1 : layer_variants_[static_cast<std::size_t>(l)];
-  return variant < 0 ? *block_ : *variants_[static_cast<std::size_t>(variant)];
-}
 
 void build_rank(Program& program, RankProgram& rank, const SimulatedRank& simulated,
                 const std::vector<PipelineStep>& pipeline, const ResolvedPlan& plan,
