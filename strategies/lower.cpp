@@ -1,8 +1,8 @@
 #include "strategies/lower.hpp"
 
+#include <deque>
 #include <stdexcept>
 #include <utility>
-#include <vector>
 
 #include "strategies/priced_segment.hpp"
 #include "strategies/rank_lowering.hpp"
@@ -14,8 +14,7 @@ namespace {
 // Walks every rank as far as it can go until all are done.
 template <class Sink>
 void walk(LoweringState<Sink>& state) {
-  std::vector<RankLowering<Sink>> ranks;
-  ranks.reserve(state.program.ranks.size());
+  std::deque<RankLowering<Sink>> ranks;
   for (std::size_t r = 0; r < state.program.ranks.size(); ++r)
     ranks.emplace_back(state, static_cast<std::uint32_t>(r));
   std::size_t done = 0;

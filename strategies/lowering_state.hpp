@@ -1,0 +1,75 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "strategies/lowering_sinks.hpp"
+#include "strategies/pass_digest.hpp"
+#include "strategies/variation.hpp"
+
+namespace rehearse {
+
+// What the ranks of one walk share: the sink, the prices, and where they meet.
+template <class Sink>
+class LoweringState {
+ public:
+  using Task = typename Sink::Task;
+  using Ready = typename Sink::Ready;
+
+  LoweringState(const Program& p, const Cluster& c, const LowerOptions& o, Prices& pr);
+
+  const Program& program;
+  const Cluster& cluster;
+  const LowerOptions& options;
+  Prices& prices;
+  PassDigests digests;
+  Sink sink;
+
+  // A collective of a group whose ranks are apart: all arrive before any goes on, so two of a group
+  // are open at most, one that some have still to leave and the next.
+  struct Meeting {
+    std::uint32_t number = 0;  // of the group's meetings; from 1
+    std::size_t arrived = 0;
+    Ready arrivals{};
+    Task done = Sink::kNone;
+  };
+  Meeting& meeting(std::size_t kind, std::int32_t first_member, std::uint32_t number);
+
+  // Messages under way to each rank.
+  struct Message {
+    std::int32_t from = 0;
+    std::uint32_t tag = 0;
+    int step = 0;
+    std::uint32_t flow = 0;
+    Task transfer = Sink::kNone;
+  };
+  std::vector<std::vector<Message>> messages;
+  std::uint32_t flows = 0;
+
+  // Exchanges from one rank to another: receives whose kernel is there (with its start), slots that
+  // have been sent, and how many had been received after each receive.
+  struct Connection {
+    std::vector<Message> awaited;
+    std::int64_t sent = 0;
+    std::vector<std::pair<std::int64_t, Task>> received;
+  };
+  Connection& connection(std::int32_t from, std::int32_t to) { return connections_[{from, to}]; }
+
+  // Of Annotations::names.
+  struct Names {
+    std::uint32_t issue = 0, synchronize = 0, send = 0, receive = 0, exchange = 0;
+    std::array<std::uint32_t, kCollectiveOps> collective{};
+  };
+  Names names;
+  // By machine and segment; empty where nothing varies.
+  std::vector<std::vector<SegmentIntervals>> intervals;
+
+ private:
+  std::vector<std::array<Meeting, 2>> meetings_;  // by kind and first member
+  std::map<std::pair<std::int32_t, std::int32_t>, Connection> connections_;
+};
+
+}  // namespace rehearse
