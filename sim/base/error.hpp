@@ -45,6 +45,16 @@ class Diagnostics {
   void add(Mark mark, std::string message, std::string hint = {});
   void add(Diagnostic d);
   void add(const UserError& e);
+  // What `read` returns; its mistakes are gathered, and then there is nothing.
+  template <class Read>
+  auto gather(const Read& read) -> decltype(read()) {
+    try {
+      return read();
+    } catch (const UserError& e) {
+      add(e);
+      return decltype(read())();
+    }
+  }
   bool empty() const { return list_.empty(); }
   // Throws UserError when anything was added.
   void throw_if_any() const;

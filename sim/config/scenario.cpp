@@ -270,10 +270,12 @@ std::vector<Scenario> read_scenarios(const Value& root, const std::string& name,
 }
 
 std::vector<Scenario> load_scenarios(const std::string& path_or_name,
-                                     const std::vector<std::string>& overrides) {
+                                     const std::vector<std::string>& overrides,
+                                     const Resolver& resolver) {
   const std::string path =
       is_path(path_or_name) ? path_or_name : catalog_file("scenarios", path_or_name, Mark{});
-  return read_scenarios(parse_file(path), std::filesystem::path(path).stem().string(), overrides);
+  return read_scenarios(parse_file(path), std::filesystem::path(path).stem().string(), overrides,
+                        resolver);
 }
 
 }  // namespace rehearse

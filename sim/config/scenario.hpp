@@ -205,6 +205,7 @@ std::pair<std::string, Value> parse_override(const std::string& text);
 
 // read_scenarios() of a path, or of a name in configs/scenarios.
 std::vector<Scenario> load_scenarios(const std::string& path_or_name,
-                                     const std::vector<std::string>& overrides = {});
+                                     const std::vector<std::string>& overrides = {},
+                                     const Resolver& resolver = resolve);
 
 }  // namespace rehearse

@@ -62,6 +62,19 @@ class ScenarioMistakesTest(CommandTest):
         self.assertIn("s.yaml:2:10: error: unknown cluster 'h200-5' (did you mean 'h200-", text)
         self.assertIn("(did you mean 'pytorch-eager'?)", text)
 
+    def test_mistakes_inside_the_model_and_the_cluster_come_with_the_others(self):
+        text = self.complaint("model: {name: gpt2, n_lyer: 2}\ncluster: {name: dgx-h100, nodez: 2}\n"
+                              "training: {sequence_lenght: 8, micro_batch_size: 1, global_batch_size: 4}\n")
+        self.assertIn("s.yaml:1:21: error: model: unknown key 'n_lyer'", text)
+        self.assertIn("s.yaml:2:27: error: cluster: unknown key 'nodez' (did you mean 'nodes'?)", text)
+        self.assertIn("(did you mean 'sequence_length'?)", text)
+
+    def test_mistakes_of_the_model_and_the_cluster_come_together(self):
+        text = self.complaint("model: {name: gpt2, n_lyer: 2}\ncluster: {name: dgx-h100, nodez: 2}\n"
+                              "training: {sequence_length: 8, micro_batch_size: 1, global_batch_size: 8}\n")
+        self.assertIn("'n_lyer'", text)
+        self.assertIn("'nodez'", text)
+
     def test_missing_file_of_a_model(self):
         text = self.complaint(TINY.replace(TINY[:TINY.index("cluster")], "model: ./nowhere.json\n"))
         self.assertIn("nowhere.json", text)

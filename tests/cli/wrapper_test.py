@@ -101,22 +101,6 @@ class WrapperTest(unittest.TestCase):
             self.assertEqual((done.returncode, done.stdout), (70, ""))
             self.assertIn("setup release rehearse", done.stderr)
 
-    def test_adds_at_most_ten_milliseconds(self):
-        for i in range(600):  # about as many files as the project has
-            self.write(f"sim/base/file{i}.cpp")
-            self.age(f"sim/base/file{i}.cpp", seconds=100)
-        self.age("sim/base", seconds=100)
-
-        def took(program):
-            start = time.perf_counter()
-            subprocess.run([program], stdout=subprocess.DEVNULL, check=False)
-            return time.perf_counter() - start
-
-        # What it costs is the fastest of many runs: the others waited for a busy machine.
-        alone = min(took(self.program) for _ in range(20))
-        wrapped = min(took(self.wrapper) for _ in range(100))
-        self.assertLess(wrapped - alone, 0.010)
-
 
 if __name__ == "__main__":
     unittest.main()

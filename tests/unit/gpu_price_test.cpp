@@ -128,8 +128,9 @@ TEST_CASE("attention in training is priced by the training framework's kernels w
   CHECK_THAT(price_kernel(gpu, w, Clocks::kSustained).source, Catch::Contains("attention.csv"));
   w.direction = AttentionDirection::kBackward;
   CHECK_THAT(price_kernel(gpu, w, Clocks::kBurst).source, Catch::Contains("attention.csv"));
-  CHECK_THAT(price_kernel(shipped("h100-sxm"), w, Clocks::kSustained).source,
-             Catch::StartsWith("transferred from h200-sxm"));
+  w.direction = AttentionDirection::kForward;
+  CHECK_THAT(price_kernel(shipped("gb200"), w, Clocks::kSustained).source,
+             Catch::StartsWith("transferred from b200-sxm"));
 }
 
 TEST_CASE("attention longer than measured grows with the square of its length") {

@@ -10,6 +10,7 @@
 #include "sim/report/writers/page.hpp"
 #include "tools/cli/command.hpp"
 #include "tools/cli/economics_options.hpp"
+#include "tools/cli/pick.hpp"
 #include "tools/cli/simulation.hpp"
 
 namespace rehearse {
@@ -76,7 +77,7 @@ int compare(const Options& o) {
     for (const auto& [name, sets] : combinations(o.vary)) {
       std::vector<std::string> overrides = o.overrides;
       overrides.insert(overrides.end(), sets.begin(), sets.end());
-      for (const Scenario& s : load_scenarios(path, overrides)) {
+      for (const Scenario& s : load(path, overrides)) {
         if (!o.plan.empty() && s.plan_name != o.plan) continue;
         try {
           RunReport r = simulate(s, options).report;

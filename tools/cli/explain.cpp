@@ -49,7 +49,7 @@ int explain_cluster_of(const Options& o) {
 int explain(const Options& o) {
   if (o.what.empty() && o.plan.empty() && names_cluster(o.subject)) return explain_cluster_of(o);
   if (o.dot) throw UserError({}, "--dot draws clusters");
-  const Scenario scenario = pick_scenario(load_scenarios(o.subject, o.overrides), o.plan);
+  const Scenario scenario = pick_scenario(load(o.subject, o.overrides), o.plan);
   const std::string what = o.what.empty() ? "step_time" : o.what;
   std::fputs(explain_scenario(scenario, what).c_str(), stdout);
   return kExitDone;

@@ -11,4 +11,8 @@ namespace rehearse {
 // UserError with the nearest name.
 Scenario pick_scenario(std::vector<Scenario> all, const std::string& plan);
 
+// load_scenarios(); where it finds mistakes, with those inside the model and the cluster as well.
+std::vector<Scenario> load(const std::string& path_or_name,
+                           const std::vector<std::string>& overrides);
+
 }  // namespace rehearse

@@ -53,7 +53,7 @@ void write_details(const Options& o, const Scenario& scenario, const Simulation&
 }
 
 int run(const Options& o) {
-  const Scenario scenario = pick_scenario(load_scenarios(o.scenario, o.overrides), o.plan);
+  const Scenario scenario = pick_scenario(load(o.scenario, o.overrides), o.plan);
   for (const std::string& path : {o.json, o.trace, o.report})
     if (!path.empty()) check_output(path);
   SimulationOptions options;

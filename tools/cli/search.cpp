@@ -37,7 +37,7 @@ std::string runner_up(const SearchSpace& space, const SearchResult& result) {
 }
 
 int run_search(const Options& o) {
-  const Scenario base = pick_scenario(load_scenarios(o.scenario, o.overrides), o.plan);
+  const Scenario base = pick_scenario(load(o.scenario, o.overrides), o.plan);
   const Objective& objective = find_objective(o.objective);
   if (!o.json.empty()) check_output(o.json);
   const SearchSpace space(base, o.max_gpus, o.over);

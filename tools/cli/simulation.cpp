@@ -353,9 +353,11 @@ Simulation simulate(const Scenario& scenario, const SimulationOptions& options) 
   if (scenario.task == Task::kServing) return simulate_serving(scenario, options);
   const auto begin = std::chrono::steady_clock::now();
   Simulation s;
-  s.model = read_model(scenario.model);
-  s.cluster = read_cluster(scenario.cluster);
-  s.runtime = read_runtime(scenario.runtime);
+  Diagnostics mistakes;
+  s.model = mistakes.gather([&] { return read_model(scenario.model); });
+  s.cluster = mistakes.gather([&] { return read_cluster(scenario.cluster); });
+  s.runtime = mistakes.gather([&] { return read_runtime(scenario.runtime); });
+  mistakes.throw_if_any();
   if (options.ideal) {
     s.cluster = idealised(s.cluster);
     s.runtime = idealised(s.runtime);

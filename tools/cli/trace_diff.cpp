@@ -119,7 +119,7 @@ nlohmann::ordered_json json(const std::vector<Line>& lines) {
 int trace_diff(const Options& o) {
   for (const std::string& path : {o.trace, o.json})
     if (!path.empty()) check_output(path);
-  const Scenario scenario = pick_scenario(load_scenarios(o.scenario, o.overrides), o.plan);
+  const Scenario scenario = pick_scenario(load(o.scenario, o.overrides), o.plan);
   const GpuTrace measured = read_profiler_trace(o.profile);
   SimulationOptions options;
   options.merge = false;
