@@ -32,8 +32,9 @@ Bytes attention_bytes(const AttentionWork& w) {
   const bool backward = w.direction == AttentionDirection::kBackward;
   const std::int64_t size = size_of(w.dtype).value;
   const std::int64_t columns = w.head_size + values_of(w);  // of q and o, and of k and v
+  const std::int64_t kept = w.values_in_keys ? w.head_size : columns;
   const std::int64_t query = w.batch * w.heads * w.length * columns * size;
-  const std::int64_t key = w.batch * w.kv_heads * keys_of(w) * columns * size;
+  const std::int64_t key = w.batch * w.kv_heads * keys_of(w) * kept * size;
   const std::int64_t statistic = w.batch * w.heads * w.length * kLogSumExpBytes;
   return Bytes((backward ? 2 : 1) * (query + key) + statistic);
 }

@@ -35,6 +35,7 @@ struct AttentionWork {
   std::int64_t kv_length = 0;   // keys; = length in training
   std::int64_t head_size = 0;   // of queries and keys
   std::int64_t value_size = 0;  // of values; 0: the same
+  bool values_in_keys = false;  // values are columns of the keys, read once (cached latents)
   bool causal = true;
   DType dtype = DType::kBf16;
   AttentionDirection direction = AttentionDirection::kForward;

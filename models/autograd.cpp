@@ -24,6 +24,7 @@ std::vector<TensorId> kept(const Op& op) {
     case OpKind::kEmbedding:
     case OpKind::kLinear:
     case OpKind::kGroupedLinear:
+    case OpKind::kHeadLinear:
     case OpKind::kScores:
     case OpKind::kContext:
     case OpKind::kGelu:
@@ -52,7 +53,7 @@ std::vector<TensorId> kept(const Op& op) {
       add_statistics();
       break;
     case OpKind::kCombine:
-      keeps.push_back(op.inputs.at(0));
+      if (op.inputs.size() > 1) keeps.push_back(op.inputs.at(0));  // for the gradient of weights
       add_statistics();
       break;
     case OpKind::kCrossEntropy:  // log_softmax keeps its result, the likelihood its targets

@@ -42,6 +42,7 @@ Flops forward_flops(const OpGraph& graph, const Op& op, bool causal) {
   switch (op.kind) {
     case OpKind::kLinear:
     case OpKind::kGroupedLinear:
+    case OpKind::kHeadLinear:
       return Flops(linear_flops(graph, op));
     case OpKind::kAttention:
       return Flops(attention_flops(graph, op) * (causal ? 0.5 : 1.0));

@@ -64,6 +64,8 @@ std::string_view to_string(OpKind kind) {
       return "heads_to_sequence";
     case OpKind::kGatherKeys:
       return "gather_keys";
+    case OpKind::kHeadLinear:
+      return "head_linear";
     case OpKind::kConcatenate:
       return "concatenate";
     case OpKind::kScale:

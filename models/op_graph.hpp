@@ -88,6 +88,7 @@ enum class OpKind : std::uint8_t {
   kGatherKeys,  // forward all-gathers keys or values along the sequence, backward reduce-scatters
   // Low-rank attention and adapters.
   kConcatenate,  // parts of heads side by side
+  kHeadLinear,   // a product of each head with weights of its own: weight [heads, out, in]
   // Experts: see graphs/experts.cpp.
   kRoute,          // fp32 logits -> each token's weights of its experts; statistics: probabilities,
                    // indices and what sorts rows by expert
@@ -108,7 +109,7 @@ enum class OpKind : std::uint8_t {
 std::string_view to_string(OpKind kind);  // "embedding", "layer_norm", "linear", ...
 // A product with weights, whose backward is two products.
 constexpr bool is_product(OpKind kind) {
-  return kind == OpKind::kLinear || kind == OpKind::kGroupedLinear;
+  return kind == OpKind::kLinear || kind == OpKind::kGroupedLinear || kind == OpKind::kHeadLinear;
 }
 
 struct Op {
@@ -151,6 +152,12 @@ struct OpGraph {
 // repeats the keys and values of groups, and guards its softmax.
 enum class AttentionMethod : std::uint8_t { kFlash, kUnfused, kMath };
 
+// How latent attention meets its latents. kTraining keeps none of them for later. Inference caches
+// a token's latent beside the rotated part of its key, and either expands what is cached to keys
+// and values of every head, or lets the heads' products with it be absorbed: queries and results go
+// through them instead, and all heads attend to the latents as one key-value head.
+enum class LatentForm : std::uint8_t { kTraining, kExpanded, kAbsorbed };
+
 // What expert parallelism leaves to one rank, which a plan fixes (see strategies/expert).
 struct ExpertLayout {
   int ranks = 1;                   // that share the experts
@@ -167,6 +174,7 @@ struct GraphOptions {
   DType compute = DType::kBf16;
   DType parameters = DType::kBf16;
   AttentionMethod attention = AttentionMethod::kFlash;
+  LatentForm latent = LatentForm::kTraining;
   double dropout = 0;  // > 0: dropout after attention's softmax, proj and down, and the embedding
   bool causal = true;
   // torch.autocast's rules: embeddings and norms give fp32, so the residual stream is fp32, and a

@@ -173,6 +173,8 @@ GraphOptions graph_options(const ResolvedPlan& plan) {
   o.dropout = plan.training.dropout;
   o.causal = plan.training.causal;
   o.autocast = p.autocast;
+  if (plan.task != Task::kTraining)
+    o.latent = plan.absorbs_latents() ? LatentForm::kAbsorbed : LatentForm::kExpanded;
   return o;
 }
 

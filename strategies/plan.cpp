@@ -85,6 +85,9 @@ class Checker {
     refuse(p.vocabulary_parallel && p.tensor_parallel > 1, "vocabulary_parallel");
     refuse(p.zero_stage > 0, "zero_stage");
     refuse(p.virtual_stages > 1, "virtual_stages");
+    if (s_.inference.latent_attention && model_.latent.rank == 0)
+      error("inference.latent_attention",
+            fmt::format("model {} has no latent attention", model_.name));
     if (p.pipeline_parallel > 1 && s_.inference.cuda_graph)
       error("inference.cuda_graph", "a CUDA graph holds no messages between pipeline stages");
   }
@@ -198,6 +201,11 @@ class Checker {
     const bool fused = runtime_.in_blocks().fused_attention(out_.training.precision.compute,
                                                             heads != kv, model_.head_size);
     out_.attention = fused ? AttentionMethod::kFlash : AttentionMethod::kMath;
+    if (!fused && s_.task != Task::kTraining)
+      error("training.precision",
+            fmt::format("runtime {} has no fused attention in {} for model {}, and inference needs "
+                        "one that reads a cache",
+                        runtime_.name, to_string(out_.training.precision.compute), model_.name));
   }
 
   void context() {
@@ -258,8 +266,12 @@ class Checker {
       error("plan.expert_tensor_parallel",
             fmt::format("experts are cut over all {} tensor-parallel ranks or over none",
                         out_.tensor));
-    if (out_.tensor > 1 && !p.sequence_parallel &&
-        (out_.expert > 1 || out_.expert_tensor != out_.tensor))
+    const bool beside = out_.expert > 1 || out_.expert_tensor != out_.tensor;
+    if (out_.tensor > 1 && beside && s_.task != Task::kTraining)
+      error("plan.expert_parallel",
+            "in inference experts are spread over data_parallel ranks, or cut over tensor_parallel "
+            "ones");
+    else if (out_.tensor > 1 && !p.sequence_parallel && beside)
       error("plan.sequence_parallel",
             "experts spread over ranks beside tensor_parallel need sequence_parallel, so that each "
             "rank routes tokens of its own");

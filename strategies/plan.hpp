@@ -36,6 +36,12 @@ struct ResolvedPlan {
   int replicas() const { return data * context; }
   // Those of a layer's experts.
   int expert_replicas() const { return tensor * context * data / (expert * expert_tensor); }
+  // Of latent attention in inference.
+  bool absorbs_latents() const {
+    return inference.latent_attention.value_or(
+               task == Task::kDecode ? CachedLatents::kAbsorbed : CachedLatents::kUnabsorbed) ==
+           CachedLatents::kAbsorbed;
+  }
 
   bool operator==(const ResolvedPlan&) const = default;
 };

@@ -106,48 +106,108 @@ TensorId mixed(GraphBuilder& g, const Qkv& t) {
   return flash_attention(g, t);
 }
 
-// Queries, keys and values of the whole width of a head through their latents; the rotated part of
-// the keys is one for all heads.
-Qkv project_latent(GraphBuilder& g, TensorId x) {
-  const Model& m = g.model();
-  const LatentAttention& a = m.latent;
-  const Dim head{Axis::kHeadSize, m.head_size};
-  TensorId latent = x;
-  if (a.query_rank > 0)
-    latent = g.last_norm("q_norm", g.linear("q_down", x, {Axis::kNone, a.query_rank}, m.qkv_bias));
-  const TensorId queries = g.linear("q_up", latent, {Axis::kHeads, m.heads * m.head_size}, false);
-  const TensorId down = g.linear("kv_down", x, {Axis::kNone, a.rank + a.rotary}, m.qkv_bias);
-  const TensorId narrow = g.view("kv_latent", down, g.tokens({{Axis::kNone, a.rank}}));
-  const TensorId shared_key =
-      g.view("k_rotary", down, g.tokens({{Axis::kNone, 1}, {Axis::kHeadSize, a.rotary}}));
-  const TensorId up = g.linear("kv_up", g.last_norm("kv_norm", narrow),
-                               {Axis::kHeads, m.heads * (a.plain + a.value)}, false);
-  const auto part = [&](const char* name, TensorId of, std::int64_t columns) {
-    return g.view(name, of, g.tokens({{Axis::kHeads, m.heads}, {Axis::kHeadSize, columns}}));
-  };
-  Qkv rotated{part("q_rotary", queries, a.rotary), shared_key, kNoTensor};
-  rotate(g, rotated);
-  const auto joined = [&](const std::string& name, TensorId plain, TensorId rotary) {
+// Latent attention: queries of the whole width of a head, and what keys and values are made of. The
+// rotated part of the keys is one for all heads.
+class LatentGraph {
+ public:
+  explicit LatentGraph(GraphBuilder& g) : g_(g), m_(g.model()), a_(m_.latent) {}
+
+  // What meets in attention, and the result, of which the absorbed form makes values afterwards.
+  TensorId attend(TensorId x) {
+    TensorId latent = x;
+    if (a_.query_rank > 0)
+      latent =
+          g_.last_norm("q_norm", g_.linear("q_down", x, {Axis::kNone, a_.query_rank}, m_.qkv_bias));
+    queries_ = g_.linear("q_up", latent, {Axis::kHeads, m_.heads * m_.head_size}, false);
+    const TensorId down = g_.linear("kv_down", x, {Axis::kNone, a_.rank + a_.rotary}, m_.qkv_bias);
+    const TensorId narrow = g_.view("kv_latent", down, g_.tokens({{Axis::kNone, a_.rank}}));
+    const TensorId shared_key =
+        g_.view("k_rotary", down, g_.tokens({{Axis::kNone, 1}, {Axis::kHeadSize, a_.rotary}}));
+    const TensorId normed = g_.last_norm("kv_norm", narrow);
+    if (g_.options().latent == LatentForm::kTraining) {
+      const TensorId up = expand(normed);
+      rotate_parts(shared_key);
+      return mixed(g_, whole_heads(up, rotated_.k));
+    }
+    rotate_parts(shared_key);
+    const TensorId kept = g_.activation(
+        "latent", g_.tokens({{Axis::kNone, 1}, {Axis::kHeadSize, a_.rank + a_.rotary}}),
+        g_.compute_dtype());
+    g_.op(OpKind::kConcatenate, "latent_concatenate", {normed, rotated_.k}, {}, {kept});
+    return g_.options().latent == LatentForm::kAbsorbed ? absorbed(kept) : expanded(kept);
+  }
+
+ private:
+  TensorId part(const char* name, TensorId of, std::int64_t columns) {
+    return g_.view(name, of, g_.tokens({{Axis::kHeads, m_.heads}, {Axis::kHeadSize, columns}}));
+  }
+  TensorId joined(const std::string& name, TensorId first, TensorId second, std::int64_t columns) {
     const TensorId out =
-        g.activation(name, g.tokens({{Axis::kHeads, m.heads}, head}), g.compute_dtype());
-    g.op(OpKind::kConcatenate, name + "_concatenate", {plain, rotary}, {}, {out});
+        g_.activation(name, g_.tokens({{Axis::kHeads, m_.heads}, {Axis::kHeadSize, columns}}),
+                      g_.compute_dtype());
+    g_.op(OpKind::kConcatenate, name + "_concatenate", {first, second}, {}, {out});
     return out;
-  };
-  return {joined("q", part("q_plain", queries, a.plain), rotated.q),
-          joined("k", part("k_plain", up, a.plain), rotated.k), part("v", up, a.value)};
-}
+  }
+  void rotate_parts(TensorId shared_key) {
+    rotated_ = {part("q_rotary", queries_, a_.rotary), shared_key, kNoTensor};
+    rotate(g_, rotated_);
+  }
+  TensorId expand(TensorId latent) {
+    return g_.linear("kv_up", latent, {Axis::kHeads, m_.heads * (a_.plain + a_.value)}, false);
+  }
+  Qkv whole_heads(TensorId up, TensorId key_rotary) {
+    const TensorId q = joined("q", part("q_plain", queries_, a_.plain), rotated_.q, m_.head_size);
+    const TensorId k = joined("k", part("k_plain", up, a_.plain), key_rotary, m_.head_size);
+    // A copy, as frameworks make it for their attention: what backward keeps is v alone.
+    const TensorId v =
+        g_.activation("v", g_.tokens({{Axis::kHeads, m_.heads}, {Axis::kHeadSize, a_.value}}),
+                      g_.compute_dtype());
+    g_.op(OpKind::kConcatenate, "v_copy", {part("v_part", up, a_.value)}, {}, {v});
+    return {q, k, v};
+  }
+  TensorId expanded(TensorId kept) {
+    const TensorId narrow = g_.view("latent_kept", kept, g_.tokens({{Axis::kNone, a_.rank}}));
+    const TensorId key =
+        g_.view("k_rotary_kept", kept, g_.tokens({{Axis::kNone, 1}, {Axis::kHeadSize, a_.rotary}}));
+    return mixed(g_, whole_heads(expand(narrow), key));
+  }
+  TensorId head_linear(const std::string& name, TensorId x, std::int64_t in, std::int64_t out) {
+    const TensorId weight = g_.parameter(
+        name + ".weight", {{Axis::kHeads, m_.heads}, {Axis::kHeadSize, out}, {Axis::kNone, in}});
+    const TensorId result =
+        g_.activation(name + "_out", g_.tokens({{Axis::kHeads, m_.heads}, {Axis::kHeadSize, out}}),
+                      g_.compute_dtype());
+    g_.op(OpKind::kHeadLinear, name, {x}, {weight}, {result});
+    return result;
+  }
+  TensorId absorbed(TensorId kept) {
+    const TensorId query =
+        head_linear("k_absorbed", part("q_plain", queries_, a_.plain), a_.plain, a_.rank);
+    const TensorId q = joined("q", query, rotated_.q, a_.rank + a_.rotary);
+    const TensorId values =
+        g_.view("v", kept, g_.tokens({{Axis::kNone, 1}, {Axis::kHeadSize, a_.rank}}));
+    return head_linear("v_absorbed", mixed(g_, {q, kept, values}), a_.rank, a_.value);
+  }
+
+  GraphBuilder& g_;
+  const Model& m_;
+  const LatentAttention& a_;
+  TensorId queries_ = kNoTensor;
+  Qkv rotated_{};
+};
 
 }  // namespace
 
 TensorId attention(GraphBuilder& g, TensorId x) {
   const Model& m = g.model();
-  const bool latent = m.latent.rank > 0;
-  Qkv t = latent ? project_latent(g, x) : project_qkv(g, x);
+  if (m.latent.rank > 0)
+    return g.linear("proj", LatentGraph(g).attend(x), {Axis::kHidden, m.hidden}, m.proj_bias);
+  Qkv t = project_qkv(g, x);
   if (m.qk_norm) {
     t.q = g.last_norm("q_norm", t.q);
     t.k = g.last_norm("k_norm", t.k);
   }
-  if (m.position == PositionKind::kRotary && !latent) rotate(g, t);
+  if (m.position == PositionKind::kRotary) rotate(g, t);
   return g.linear("proj", mixed(g, t), {Axis::kHidden, m.hidden}, m.proj_bias);
 }
 

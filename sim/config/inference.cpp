@@ -24,6 +24,10 @@ Inference read_inference(Reader& r, Task task, const Precision& precision) {
   const std::string compute(to_string(precision.compute));
   if (r.optional<std::string>("kv_cache", compute) != compute)
     r.error("kv_cache", "this version simulates a cache of the precision's type, " + compute);
+  if (r.has("latent_attention")) {
+    static const std::vector<std::string> kForms{"unabsorbed", "absorbed"};
+    i.latent_attention = static_cast<CachedLatents>(r.choice("latent_attention", kForms, 0));
+  }
   return i;
 }
 

@@ -21,7 +21,8 @@ int degree(Reader& r, const std::string& key, int fallback) {
 
 std::string read_schedule(Reader& r) {
   static const std::vector<std::string> kSchedules{
-      "gpipe", "1f1b", "interleaved-1f1b", "interleaved-zero-bubble", "zb-h1", "zbv", "dualpipe"};
+      "gpipe", "1f1b", "interleaved-1f1b", "interleaved-zero-bubble", "zb-h1",
+      "zb-h2", "zbv",  "dualpipe"};
   constexpr std::size_t k1F1B = 1;
   return kSchedules[r.choice("schedule", kSchedules, k1F1B)];
 }

@@ -66,6 +66,9 @@ struct Training {
 
 enum class Task : std::uint8_t { kTraining, kPrefill, kDecode, kServing };
 
+// What attention through latents does with those in the cache.
+enum class CachedLatents : std::uint8_t { kUnabsorbed, kAbsorbed };
+
 // Of prefill and decode: one step is a prefill of the batch, or one token for each of its
 // sequences.
 struct Inference {
@@ -73,6 +76,8 @@ struct Inference {
   std::int64_t prompt_length = 0;   // tokens of each that are prefilled together
   std::int64_t context_length = 0;  // tokens in the cache when a token is decoded
   bool cuda_graph = false;
+  // Where it is not said, prefill expands latents and decode absorbs the products with them.
+  std::optional<CachedLatents> latent_attention;
 
   // Tokens that the cache has room for: it is made once, for the longest that it will hold.
   std::int64_t cache_length() const {

@@ -47,12 +47,15 @@ std::vector<std::int64_t> expert_rows(const ExpertLoad& load, std::int64_t rows,
       out[i] += given;
       left -= given;
     }
-    if (left == now)  // less than one row each
-      for (std::size_t i = 0; i < out.size() && left > 0; ++i)
-        if (out[i] < tokens) {
-          ++out[i];
-          --left;
-        }
+    if (left == now) {  // less than one row each: to experts that lie apart, on as many ranks
+      const std::size_t apart = out.size() / static_cast<std::size_t>(left);
+      for (std::size_t first = 0; first < apart; ++first)
+        for (std::size_t i = first; i < out.size() && left > 0; i += apart)
+          if (out[i] < tokens) {
+            ++out[i];
+            --left;
+          }
+    }
   }
   return out;
 }

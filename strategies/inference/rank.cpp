@@ -25,7 +25,7 @@ class InferenceBuilder {
     writer_.at(0, stage_);
     if (!first()) receive_activations(layer);
     if (first()) run(shared_.embedding(), 0);
-    for (int l = 0; l < layers(stage_); ++l) run(shared_.block(), 1 + layer + l);
+    for (int l = 0; l < layers(stage_); ++l) run(shared_.layer(layer + l), 1 + layer + l);
     if (last()) run(shared_.head(), program_.positions - 1);
     finish(layer + layers(stage_));
     residents();
@@ -92,21 +92,20 @@ class InferenceBuilder {
     rank_.making = rank_.parameters + last;
     const Inference& i = plan_.inference;
     const Bytes element = size_of(plan_.training.precision.compute);
-    const std::int64_t tokens = i.cache_length(), heads = kv_heads();
-    const Bytes of_layer =
-        runtime_.allocated(Bytes(i.batch * tokens * heads * model_.head_size * element.value));
-    for (int l = 0; l < 2 * layers(stage_); ++l) setup.allocate(of_layer);
-    rank_.cache = Bytes(of_layer.value * 2 * layers(stage_));
-    const Bytes rotary(2 * tokens * model_.head_size * element.value);
+    const std::int64_t tokens = i.cache_length();
+    for (int l = 0; l < layers(stage_); ++l)
+      for (const std::int64_t columns : cache_columns(model_, plan_.tensor)) {
+        const Bytes kept = runtime_.allocated(Bytes(i.batch * tokens * columns * element.value));
+        setup.allocate(kept);
+        rank_.cache += kept;
+      }
+    const std::int64_t rotated = model_.latent.rank > 0 ? model_.latent.rotary : model_.head_size;
+    const Bytes rotary(2 * tokens * rotated * element.value);
     const Bytes ids(8 * i.batch * (i.prompt_length + 1));
     rank_.buffers = runtime_.workspace + ids;
     if (model_.position == PositionKind::kRotary) rank_.buffers += rotary;
     setup.allocate(rank_.buffers);
     setup.update = rank_.steps.calls().size();
-  }
-
-  std::int64_t kv_heads() const {
-    return std::max<std::int64_t>(1, model_.kv_heads / plan_.tensor);
   }
 
   Program& program_;

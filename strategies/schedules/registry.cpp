@@ -22,6 +22,8 @@ constexpr std::array kSchedules{
     Schedule{"zb-h1",
              "1F1B with weight gradients moved into the bubble, in 1F1B's memory (Qi et al. 2024)",
              Placement::kLoop, 1, true, true, Exchanges::kPosted, fits, zb_h1},
+    Schedule{"zb-h2", "1F1B without a bubble, in twice its memory (Qi et al. 2024)",
+             Placement::kLoop, 1, true, true, Exchanges::kPosted, fits, zb_h2},
     Schedule{"zbv", "zero bubble over two chunks a rank in a V (Qi et al. 2024)", Placement::kV, 2,
              true, true, Exchanges::kPosted, fits, zbv},
     Schedule{"dualpipe", "two copies of the model in opposite directions (DeepSeek-V3, 2024)",

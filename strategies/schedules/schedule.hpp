@@ -75,6 +75,7 @@ std::vector<Action> one_forward_one_backward(const PipelineShape&);
 std::vector<Action> interleaved(const PipelineShape&);
 std::vector<Action> interleaved_zero_bubble(const PipelineShape&);
 std::vector<Action> zb_h1(const PipelineShape&);
+std::vector<Action> zb_h2(const PipelineShape&);
 std::vector<Action> zbv(const PipelineShape&);
 std::vector<Action> dualpipe(const PipelineShape&);
 std::string interleaved_misfit(const PipelineShape&);

@@ -26,6 +26,7 @@ AttentionWork whole(const KernelContext& c, const OpGraph& g, const Op& op,
   w.head_size = axis_size(q, Axis::kHeadSize);
   w.value_size = axis_size(g.tensor(op.inputs[2]), Axis::kHeadSize);
   if (w.value_size == w.head_size) w.value_size = 0;
+  w.values_in_keys = g.tensor(op.inputs[2]).view_of == op.inputs[1];
   w.causal = c.causal;
   w.dtype = q.dtype;
   w.direction = direction;

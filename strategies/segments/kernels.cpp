@@ -21,15 +21,18 @@ Bytes traffic(const Traffic& t, Bytes input, const TrafficBase& base) {
 }
 
 struct LinearShape {
-  std::int64_t tokens, in, out, groups;
+  std::int64_t tokens, in, out, groups, batch;
 };
 
 LinearShape linear_shape(const OpGraph& g, const Op& op) {
   const Tensor& x = g.tensor(op.inputs[0]);
   const Tensor& w = g.tensor(op.parameters[0]);
   const std::int64_t in = w.dims.back().size;
-  return {x.elements() / in, in, w.dims[w.dims.size() - 2].size,
-          std::max<std::int64_t>(1, static_cast<std::int64_t>(op.groups.size()))};
+  const std::int64_t batch = op.kind == OpKind::kHeadLinear ? w.dims.front().size : 1;
+  const auto groups =
+      std::count_if(op.groups.begin(), op.groups.end(), [](std::int64_t rows) { return rows > 0; });
+  return {x.elements() / in / batch, in, w.dims[w.dims.size() - 2].size,
+          std::max<std::int64_t>(1, groups), batch};
 }
 
 std::int64_t axis_size(const Tensor& t, Axis axis) {
@@ -176,11 +179,14 @@ std::vector<Kernel> attention_kernels(const KernelContext& c, const OpGraph& g, 
 }  // namespace
 
 std::vector<Kernel> forward_kernels(const KernelContext& c, const OpGraph& g, const Op& op) {
+  // An expert that no token goes to runs nothing.
+  if (g.tensor(op.outputs[0]).elements() == 0) return {};
   std::vector<Kernel> out = pass_kernels(c, g, op, true);
   if (is_product(op.kind)) {
     const LinearShape s = linear_shape(g, op);
     GemmWork w;
     w.groups = s.groups;
+    w.batch = s.batch;
     w.m = s.tokens;
     w.n = s.out;
     w.k = s.in;
@@ -211,6 +217,7 @@ std::vector<Kernel> input_gradient_kernels(const KernelContext& c, const OpGraph
     const LinearShape s = linear_shape(g, op);
     GemmWork w;
     w.groups = s.groups;
+    w.batch = s.batch;
     w.m = s.tokens;
     w.n = s.in;
     w.k = s.out;
@@ -240,6 +247,7 @@ std::vector<Kernel> weight_gradient_kernels(const KernelContext& c, const OpGrap
   const LinearShape s = linear_shape(g, op);
   GemmWork w;
   w.groups = s.groups;
+  w.batch = s.batch;
   w.m = s.out;
   w.n = s.in;
   w.k = s.tokens;

@@ -1,327 +1,124 @@
 #include <algorithm>
-#include <deque>
-#include <limits>
-#include <random>
+#include <queue>
+#include <tuple>
 
+#include "strategies/serving/server.hpp"
 #include "strategies/serving/serving.hpp"
 
 namespace rehearse {
 namespace {
 
-class ServerRun {
+struct Event {
+  enum class Kind : std::uint8_t { kStepEnds, kCacheArrives, kRequestArrives };
+  double time = 0;
+  Kind kind{};
+  std::size_t server = 0;   // whose step ends, or that the cache goes to
+  std::size_t request = 0;  // that arrives, or whose cache does
+  friend bool operator>(const Event& a, const Event& b) {
+    return std::tie(a.time, a.kind, a.server, a.request) >
+           std::tie(b.time, b.kind, b.server, b.request);
+  }
+};
+
+class FleetRun {
  public:
-  ServerRun(const std::vector<Request>& requests, const Server& server, const StepPrices& prices,
-            bool prefilled)
-      : requests_(requests),
-        server_(server),
-        prices_(prices),
-        prefilled_(prefilled),
-        free_(server.blocks),
-        random_(server.seed) {
+  FleetRun(const std::vector<Request>& requests, const Server& server, const StepPrices& prices,
+           const Fleet& fleet)
+      : requests_(requests), prices_(prices), prefill_(static_cast<std::size_t>(fleet.prefill)) {
     out_.first_token.assign(requests.size(), -1);
     out_.done.assign(requests.size(), -1);
+    const auto count = static_cast<std::size_t>(fleet.servers);
+    for (std::size_t i = 0; i < count; ++i) {
+      Server one = server;
+      one.seed += i;
+      servers_.emplace_back(requests, one, prices,
+                            prefill_ == 0  ? ServerRun::Role::kBoth
+                            : i < prefill_ ? ServerRun::Role::kPrefill
+                                           : ServerRun::Role::kDecode,
+                            out_);
+    }
+    busy_.assign(count, false);
+    coming_.assign(count, 0);
+    link_free_.assign(count, 0);
   }
 
   Served run() {
-    while (true) {
-      arrive();
-      if (waiting_.empty() && running_.empty()) {
-        if (next_ == requests_.size()) break;
-        now_ = requests_[next_].arrival;
-        continue;
+    arrives(0);
+    while (!events_.empty()) {
+      const double now = events_.top().time;
+      while (!events_.empty() && events_.top().time == now) {
+        const Event e = events_.top();
+        events_.pop();
+        handle(e);
       }
-      step();
+      for (std::size_t i = 0; i < servers_.size(); ++i)
+        if (!busy_[i] && !servers_[i].idle()) {
+          busy_[i] = true;
+          const double end = servers_[i].step(now);
+          out_.end = std::max(out_.end, end);
+          events_.push({end, Event::Kind::kStepEnds, i, 0});
+        }
     }
-    out_.end = now_;
     return std::move(out_);
   }
 
  private:
-  struct Sequence {
-    std::size_t request = 0;
-    std::int64_t context = 0;     // tokens in the cache
-    std::int64_t to_prefill = 0;  // of the prompt, or of what was preempted
-    std::int64_t left = 0;        // tokens that are wanted still
-    std::int64_t blocks = 0;
-    bool ready = false;  // its cache is made elsewhere and need not be computed
-  };
-
-  void arrive() {
-    for (; next_ < requests_.size() && requests_[next_].arrival <= now_; ++next_)
-      waiting_.push_back(
-          {next_, 0, requests_[next_].prompt, requests_[next_].output, 0, prefilled_});
+  void arrives(std::size_t request) {
+    if (request < requests_.size())
+      events_.push({requests_[request].arrival, Event::Kind::kRequestArrives, 0, request});
   }
 
-  std::int64_t blocks_of(std::int64_t tokens) const {
-    return (tokens + server_.block_tokens - 1) / server_.block_tokens;
-  }
-  // Room for `tokens` in all; false when there is none.
-  bool grow(Sequence& s, std::int64_t tokens) {
-    const std::int64_t more = blocks_of(tokens) - s.blocks;
-    if (more <= 0) return true;
-    if (more > free_) return false;
-    free_ -= more;
-    s.blocks += more;
-    out_.peak_blocks = std::max(out_.peak_blocks, server_.blocks - free_);
-    return true;
-  }
-  void give_back(Sequence& s) {
-    free_ += s.blocks;
-    s.blocks = 0;
+  // Of servers [from, to) the one with the fewest requests, on their way ones included.
+  std::size_t least(std::size_t from, std::size_t to) const {
+    std::size_t best = from;
+    const auto load = [&](std::size_t i) { return servers_[i].load() + coming_[i]; };
+    for (std::size_t i = from; i < to; ++i)
+      if (load(i) < load(best)) best = i;
+    return best;
   }
 
-  void step() {
-    switch (server_.batching) {
-      case Batching::kStatic:
-        return static_batch();
-      case Batching::kContinuous:
-        if (!prefill()) decode();
+  void handle(const Event& e) {
+    switch (e.kind) {
+      case Event::Kind::kStepEnds:
+        busy_[e.server] = false;
+        for (const std::size_t r : servers_[e.server].prefilled()) send(e.server, r, e.time);
         return;
-      case Batching::kChunkedPrefill:
-        return mixed();
+      case Event::Kind::kCacheArrives:
+        --coming_[e.server];
+        servers_[e.server].take(e.request);
+        return;
+      case Event::Kind::kRequestArrives:
+        servers_[least(0, prefill_ > 0 ? prefill_ : servers_.size())].take(e.request);
+        arrives(e.request + 1);
+        return;
     }
   }
 
-  bool full() const { return static_cast<std::int64_t>(running_.size()) >= server_.max_batch_size; }
-
-  // Prompts that find room, prefilled together.
-  bool prefill() {
-    std::int64_t tokens = 0;
-    const std::size_t first = running_.size();
-    while (!waiting_.empty() && !full()) {
-      Sequence s = waiting_.front();
-      if (tokens > 0 && tokens + s.to_prefill > server_.max_batch_tokens) break;
-      if (!grow(s, s.to_prefill + 1)) break;
-      waiting_.pop_front();
-      tokens += s.ready ? 0 : s.to_prefill;
-      s.context = s.to_prefill;
-      s.to_prefill = 0;
-      running_.push_back(s);
-    }
-    if (tokens == 0) return false;  // nothing new, or its cache came from elsewhere
-    spend(prices_.prefill(tokens));
-    for (std::size_t i = first; i < running_.size(); ++i)
-      if (!running_[i].ready) give_tokens(running_[i], 1);
-    leave();
-    return true;
-  }
-
-  void spend(double time) {
-    now_ += time;
-    ++out_.steps;
-  }
-
-  void give_tokens(Sequence& s, std::int64_t tokens) {
-    tokens = std::min(tokens, s.left);
-    s.left -= tokens;
-    out_.tokens += tokens;
-    const double since = now_ - requests_[s.request].arrival;
-    if (out_.first_token[s.request] < 0) out_.first_token[s.request] = since;
-    if (s.left == 0) out_.done[s.request] = since;
-  }
-
-  void leave() {
-    for (Sequence& s : running_)
-      if (s.left == 0) give_back(s);
-    std::erase_if(running_, [](const Sequence& s) { return s.left == 0; });
-  }
-
-  // The last that came gives its blocks back and begins again, with what it had.
-  void preempt() {
-    Sequence s = running_.back();
-    running_.pop_back();
-    give_back(s);
-    s.to_prefill += s.context;
-    s.context = 0;
-    s.ready = false;
-    waiting_.push_front(s);
-    ++out_.preemptions;
-  }
-
-  // Room for the tokens of the next step, of all that are left.
-  void make_room(std::int64_t tokens) {
-    for (std::size_t i = 0; i < running_.size(); ++i)
-      while (i < running_.size() && !grow(running_[i], running_[i].context + tokens)) preempt();
-  }
-
-  std::int64_t emitted() {
-    std::int64_t n = 1;
-    for (int i = 0; i < server_.draft_tokens; ++i, ++n) {
-      const double u = (static_cast<double>(random_() >> 11U) + 0.5) * 0x1p-53;
-      if (u >= server_.acceptance) break;
-    }
-    return n;
-  }
-
-  double mean_context() const {
-    double sum = 0;
-    for (const Sequence& s : running_) sum += static_cast<double>(s.context);
-    return running_.empty() ? 1 : std::max(1.0, sum / static_cast<double>(running_.size()));
-  }
-
-  double decode_time(double sequences, double context) const {
-    if (server_.draft_tokens == 0) return prices_.decode(sequences, context);
-    const double g = server_.draft_tokens;
-    return g * prices_.draft(sequences, context) + prices_.verify((g + 1) * sequences, context);
-  }
-
-  void decode() {
-    make_room(1 + server_.draft_tokens);
-    if (running_.empty()) return;
-    const auto n = static_cast<double>(running_.size());
-    out_.occupied += n;
-    out_.slots += n;
-    ++out_.decoding_steps;
-    spend(decode_time(n, mean_context()));
-    decoded();
-  }
-
-  void decoded() {
-    for (Sequence& s : running_) {
-      if (s.to_prefill > 0) continue;
-      const std::int64_t tokens = emitted();
-      s.context += tokens;
-      give_tokens(s, tokens);
-    }
-    leave();
-  }
-
-  void static_batch() {
-    while (!waiting_.empty() && !full()) {
-      Sequence s = waiting_.front();
-      const std::int64_t whole = s.to_prefill + s.left + server_.draft_tokens;
-      if (!grow(s, whole)) break;  // room for all of it: nothing is preempted
-      waiting_.pop_front();
-      running_.push_back(s);
-    }
-    std::int64_t tokens = 0, left = 0;
-    for (Sequence& s : running_) {
-      tokens += s.to_prefill;
-      s.context = s.to_prefill;
-      left = std::max(left, s.left);
-    }
-    const auto n = static_cast<double>(running_.size());
-    for (; tokens > 0; tokens -= std::min(tokens, server_.max_batch_tokens))
-      spend(prices_.prefill(std::min(tokens, server_.max_batch_tokens)));
-    for (Sequence& s : running_) give_tokens(s, 1);
-    const auto wants = [](const Sequence& s) { return s.left > 0; };
-    while (std::any_of(running_.begin(), running_.end(), wants)) {
-      out_.slots += n;
-      ++out_.decoding_steps;
-      out_.occupied += static_cast<double>(std::count_if(running_.begin(), running_.end(), wants));
-      spend(decode_time(n, mean_context()));
-      for (Sequence& s : running_) {
-        const std::int64_t more = emitted();
-        s.context += more;
-        if (s.left > 0) give_tokens(s, more);
-      }
-    }
-    leave();
-  }
-
-  // A piece of one or more prompts beside the tokens of all that are decoded.
-  void mixed() {
-    make_room(1 + server_.draft_tokens);
-    while (!waiting_.empty() && !full() &&
-           grow(waiting_.front(), waiting_.front().to_prefill + 1)) {
-      running_.push_back(waiting_.front());
-      waiting_.pop_front();
-    }
-    if (running_.empty()) return;
-    double decoding = 0, context = 0;
-    for (const Sequence& s : running_)
-      if (s.to_prefill == 0) {
-        ++decoding;
-        context += static_cast<double>(s.context);
-      }
-    std::int64_t budget =
-        std::max<std::int64_t>(1, server_.max_batch_tokens - static_cast<std::int64_t>(decoding));
-    std::vector<std::size_t> finished;
-    std::int64_t chunk = 0;
-    for (std::size_t i = 0; i < running_.size() && budget > 0; ++i) {
-      Sequence& s = running_[i];
-      if (s.to_prefill == 0) continue;
-      const std::int64_t part = std::min(budget, s.to_prefill);
-      budget -= part;
-      chunk += part;
-      s.context += part;
-      s.to_prefill -= part;
-      if (s.to_prefill == 0) finished.push_back(i);
-    }
-    const double mean = decoding > 0 ? std::max(1.0, context / decoding) : 1;
-    if (chunk == 0)
-      spend(decode_time(decoding, mean));
-    else
-      spend(prices_.prefill(chunk + static_cast<std::int64_t>(decoding)) +
-            (decoding > 0 ? decode_time(decoding, mean) - decode_time(decoding, 1) : 0));
-    out_.occupied += decoding;
-    out_.slots += decoding;
-    out_.decoding_steps += decoding > 0;
-    after_mixed(finished);
-  }
-
-  void after_mixed(const std::vector<std::size_t>& finished) {
-    for (std::size_t i = 0; i < running_.size(); ++i) {
-      Sequence& s = running_[i];
-      if (s.to_prefill > 0) continue;
-      const bool fresh = std::binary_search(finished.begin(), finished.end(), i);
-      const std::int64_t tokens = fresh ? 1 : emitted();
-      if (!fresh) s.context += tokens;
-      give_tokens(s, tokens);
-    }
-    leave();
+  void send(std::size_t from, std::size_t request, double now) {
+    const std::size_t to = least(prefill_, servers_.size());
+    double& link = link_free_[from];
+    link = std::max(link, now) + prices_.transfer(static_cast<int>(from), static_cast<int>(to),
+                                                  requests_[request].prompt);
+    ++coming_[to];
+    events_.push({link, Event::Kind::kCacheArrives, to, request});
   }
 
   const std::vector<Request>& requests_;
-  const Server& server_;
   const StepPrices& prices_;
-  bool prefilled_;
-  std::int64_t free_;
-  std::mt19937_64 random_;
-  std::deque<Sequence> waiting_;
-  std::vector<Sequence> running_;
-  std::size_t next_ = 0;
-  double now_ = 0;
+  std::size_t prefill_;
   Served out_;
+  std::vector<ServerRun> servers_;
+  std::vector<bool> busy_;
+  std::vector<std::size_t> coming_;  // caches on their way to a server
+  std::vector<double> link_free_;
+  std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
 };
 
 }  // namespace
 
-Served serve(const std::vector<Request>& requests, const Server& server, const StepPrices& prices) {
-  return ServerRun(requests, server, prices, false).run();
-}
-
-Served serve_apart(const std::vector<Request>& requests, const Server& prefill,
-                   const Server& decode, const StepPrices& prices) {
-  std::vector<Request> prompts = requests;
-  for (Request& r : prompts) r.output = 1;
-  Served first = serve(prompts, prefill, prices);
-  // The first token comes from prefill; decode begins when the cache is there, in that order.
-  std::vector<std::size_t> order;
-  std::vector<Request> later;
-  for (std::size_t i = 0; i < requests.size(); ++i)
-    if (requests[i].output > 1) order.push_back(i);
-  const auto ready = [&](std::size_t i) {
-    return requests[i].arrival + first.first_token[i] +
-           prices.transfer_per_token * static_cast<double>(requests[i].prompt);
-  };
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return ready(a) < ready(b); });
-  for (const std::size_t i : order)
-    later.push_back({ready(i), requests[i].prompt, requests[i].output - 1});
-  Served out = ServerRun(later, decode, prices, true).run();
-  Served all = first;
-  for (std::size_t j = 0; j < order.size(); ++j)
-    all.done[order[j]] = later[j].arrival + out.done[j] - requests[order[j]].arrival;
-  all.end = std::max(first.end, out.end);
-  all.preemptions += out.preemptions;
-  all.peak_blocks = std::max(all.peak_blocks, out.peak_blocks);
-  all.tokens += out.tokens;
-  all.steps += out.steps;
-  all.occupied += out.occupied;
-  all.slots += out.slots;
-  all.decoding_steps += out.decoding_steps;
-  return all;
+Served serve(const std::vector<Request>& requests, const Server& server, const StepPrices& prices,
+             const Fleet& fleet) {
+  return FleetRun(requests, server, prices, fleet).run();
 }
 
 }  // namespace rehearse

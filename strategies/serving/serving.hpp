@@ -18,13 +18,17 @@ struct Request {
 // The requests of a scenario: of its trace, or drawn by its seed, by arrival.
 std::vector<Request> make_requests(const Serving& serving);
 
-// What one step costs.
+// What the parts of a step cost.
 struct StepPrices {
-  std::function<double(std::int64_t tokens)> prefill;  // of prompts, together
-  std::function<double(double sequences, double context)> decode;
-  std::function<double(double sequences, double context)> draft;  // the draft model's decode
-  std::function<double(double tokens, double context)> verify;    // several tokens a sequence
-  double transfer_per_token = 0;  // a token's cache between two GPUs
+  // A step of so many new tokens, without attention: they go through the weights together.
+  std::function<double(std::int64_t tokens)> products;
+  // Attention of one sequence's `queries` new tokens to `keys`, themselves and all before them.
+  std::function<double(std::int64_t queries, std::int64_t keys)> attention;
+  // A whole step of one token for every sequence, with `context` tokens each in the cache; of the
+  // model, and of the draft model.
+  std::function<double(double sequences, double context)> decode, draft;
+  // The cache of so many tokens sent from one server to another.
+  std::function<double(int from, int to, std::int64_t tokens)> transfer;
 };
 
 // One group of GPUs that holds the model once.
@@ -44,15 +48,26 @@ struct Served {
   double occupied = 0, slots = 0;  // sequences that still want tokens, and all that a step computes
 };
 
-// Model. A server works step by step; what has arrived is considered between two steps.
+// Servers that take requests: all do everything, or the first `prefill` of them prefill and send
+// the caches to the others, which decode.
+struct Fleet {
+  int servers = 1;
+  int prefill = 0;
+};
+
+// Model. An event simulation over the servers: a request arrives, a server ends a step, a cache
+// arrives, in the order of (time, kind, server). A request goes to the server with the fewest, and
+// a server considers what has come between two of its steps. A step depends on the queue that the
+// steps before it left, so there is no graph to replay: the engine prices the steps, and this
+// decides them. A server that prefills sends one cache after another over its links.
 //
 // - static: a batch is prefilled together and decoded until its longest answer ends; sequences that
 //   are done go on being computed.
 // - continuous: prompts are prefilled as soon as there is room, before anything is decoded; a
 //   sequence leaves when it is done (Yu et al., Orca, 2022).
 // - chunked_prefill: every step decodes all sequences and fills up to max_batch_tokens with pieces
-//   of prompts (Agrawal et al., Sarathi-Serve, 2024). Its time is a prefill of all its tokens and
-//   what attention over the cache takes.
+//   of prompts (Agrawal et al., Sarathi-Serve, 2024): all its tokens go through the weights
+//   together, and each piece attends to the pieces before it.
 //
 // The cache is paged (Kwon et al., vLLM, 2023): a sequence takes blocks as it grows; when none is
 // left, the one that came last gives its blocks back and is prefilled again later with what it had
@@ -60,10 +75,7 @@ struct Served {
 //
 // Speculation: each step the draft model decodes `draft_tokens` one after the other and the model
 // checks them together: 1 + as many as are accepted come out.
-Served serve(const std::vector<Request>& requests, const Server& server, const StepPrices& prices);
-
-// Prefill on one server and decode on another, the cache sent between them.
-Served serve_apart(const std::vector<Request>& requests, const Server& prefill,
-                   const Server& decode, const StepPrices& prices);
+Served serve(const std::vector<Request>& requests, const Server& server, const StepPrices& prices,
+             const Fleet& fleet = {});
 
 }  // namespace rehearse

@@ -19,7 +19,12 @@ class Sharder {
     for (const char* name : {"proj", "down", "shared.down"}) insert(g, name, OpKind::kScatter);
     if (experts_cut_) {
       insert(g, has(g, "arrange") ? "arrange" : "experts.up", OpKind::kGather);
-      insert(g, has(g, "join") ? "join" : "experts.down", OpKind::kScatter);
+      // A whole activation is summed where it is smallest: a row a token, not one an expert.
+      insert(g,
+             !how_.sequence_parallel ? "combine"
+             : has(g, "join")        ? "join"
+                                     : "experts.down",
+             OpKind::kScatter);
     }
     divide(g);
     return g;

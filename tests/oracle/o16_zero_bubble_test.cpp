@@ -11,9 +11,9 @@
 // travels from the last rank to the first at the pace of tf + tb, and the first is done with its
 // last micro-batch (p-1)(tf - tw) later than without waiting. In all (p-1)(tf + tb - tw), where
 // tf >= tw.
-// ZB-V (section 6): no rank waits between its first and last action where tf = tb = tw.
-// DualPipe (DeepSeek-V3 technical report, table 2): (p/2 - 1)(F&B + B - 3W) where B = tb + tw,
-// W = tw and a forward and a backward that run as one take F&B, here F + B; where tf = tb.
+// ZB-H2 and ZB-V (sections 2.3.2 and 6): no rank waits between its first and last action where tf =
+// tb = tw. DualPipe (DeepSeek-V3 technical report, table 2): (p/2 - 1)(F&B + B - 3W) where B = tb +
+// tw, W = tw and a forward and a backward that run as one take F&B, here F + B; where tf = tb.
 
 using namespace rehearse;
 using namespace rehearse::test;
@@ -25,6 +25,14 @@ TEST_CASE("o16: ZB-H1 has a bubble of (p - 1)(tf + tb - tw)") {
       CHECK(Play(*find_schedule("zb-h1"), {p, m, 1}, t).end() ==
             m * (t.forward + t.inputs + t.weights) + (p - 1) * (t.forward + t.inputs - t.weights));
     }
+}
+
+TEST_CASE("o16: ZB-H2 has no bubble where forward and both parts of backward take the same") {
+  for (const auto& [p, m] : std::vector<std::pair<int, int>>{{2, 4}, {4, 8}, {8, 16}, {8, 64}}) {
+    const Play play(*find_schedule("zb-h2"), {p, m, 1}, {1, 1, 1});
+    for (int r = 0; r < p; ++r) CHECK(play.span(static_cast<std::size_t>(r)) == 3 * m);
+    CHECK(play.end() == 3 * m + p - 1);
+  }
 }
 
 TEST_CASE("o16: ZB-V has no bubble where forward and both parts of backward take the same") {
@@ -58,6 +66,7 @@ TEST_CASE("o16: steps back to back") {
     return Retimed(ideal, SimTime(tf), SimTime(tb), SimTime(tw)).step.ps;
   };
   CHECK(run("zbv", 4, 8, 8, 1000, 1000, 1000) == 2 * 8 * 3000);
+  CHECK(run("zb-h2", 4, 8, 4, 1000, 1000, 1000) == 8 * 3000);
   CHECK(run("zb-h1", 4, 8, 4, 1000, 1000, 1000) == 8 * 3000 + 3 * 1000);
   CHECK(run("zb-h1", 4, 8, 4, 3000, 4000, 2000) == 8 * 9000 + 3 * 5000);
   CHECK(run("dualpipe", 4, 8, 4, 2000, 2000, 1000) == 8 * 5000 + 5000);

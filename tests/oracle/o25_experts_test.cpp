@@ -83,3 +83,55 @@ TEST_CASE("o25: a step is as slow as the rank with the most rows") {
   const double row = 9 * 2 * 64 * 4096 / kIdealPeak;
   CHECK(zipf - uniform == Approx((188 - 64) * row).epsilon(0.02));
 }
+
+namespace {
+
+// A token for each of `batch` sequences of every rank.
+Simulation decoding(int ranks, int batch, const std::string& plan, const std::string& bandwidth,
+                    const std::string& settings = "") {
+  return simulate_text(fmt::format(
+      "model: {{model_type: mixtral, hidden_size: {}, intermediate_size: 4096, "
+      "num_attention_heads: 1, num_key_value_heads: 1, num_hidden_layers: {}, vocab_size: 1, "
+      "num_local_experts: 8, num_experts_per_tok: {}}}\n"
+      "cluster: {{gpu: {{architecture: none, sm_count: 1, boost_clock_mhz: 1000, peak: {{bf16: 1 "
+      "TFLOP/s}}, memory: 1000 TB, memory_bandwidth: {}}}, gpus_per_node: {}, intra_node: {{type: "
+      "nvswitch, bandwidth: inf, latency: 0 us}}}}\n"
+      "task: decode\ninference: {{batch: {}, context_length: 1{}}}\nplan: {{{}}}\n",
+      kHidden, kLayers, kChosen, bandwidth, ranks, batch, settings, plan));
+}
+
+}  // namespace
+
+TEST_CASE("o25: in inference two all-to-all a layer, of k b h 2 (e - 1) / e bytes") {
+  for (const char* graph : {"", ", cuda_graph: true"})
+    for (const int ranks : {2, 4, 8}) {
+      const Simulation s =
+          decoding(ranks, 16, fmt::format("expert_parallel: {}", ranks), "inf", graph);
+      CAPTURE(graph, ranks);
+      CHECK(count(s, "all_to_all") == 2 * kLayers);
+      CHECK(wire(s, "all_to_all") ==
+            2 * kLayers * kChosen * 16 * kHidden * 2 * (ranks - 1) / ranks);
+    }
+}
+
+// A token's two experts are all that is read of eight; four tokens read them all, and eight no
+// more.
+TEST_CASE("o25: decoding reads the experts that its tokens go to") {
+  const auto time = [](int batch) {
+    return decoding(1, batch, "", "1 GB/s").report.step_time.value;
+  };
+  const double expert = 3.0 * kHidden * 4096 * 2 / 1e9;  // three matrices of two-byte weights
+  const double few = time(1), all = time(4), more = time(8);
+  CHECK(few > kLayers * 2 * expert);
+  CHECK(few < kLayers * 2.2 * expert);
+  CHECK(all - few == Approx(kLayers * 6 * expert).epsilon(0.1));
+  CHECK(more - all < 0.5 * kLayers * expert);
+}
+
+// Each of two tensor-parallel ranks has half of every expert.
+TEST_CASE("o25: tensor parallelism cuts experts in inference, and adds up a row a token") {
+  const Simulation s = decoding(2, 16, "tensor_parallel: 2", "inf");
+  const Communicated c = communicated(s, "all_reduce", "tp");
+  CHECK(c.count == 2 * kLayers);
+  CHECK(c.payload == 2 * kLayers * 16 * kHidden * 2);
+}

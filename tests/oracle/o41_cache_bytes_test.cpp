@@ -30,3 +30,25 @@ TEST_CASE("o41: tensor and pipeline parallelism divide the cache") {
     CHECK(s.report.kv_cache_peak.value == whole / (t * p));
   }
 }
+
+// Latent attention keeps the latent and the rotated part of the key, one for all heads: DeepSeek V2
+// and V3 (512 + 64) columns of two bytes a layer, 60 and 61 layers; with keys and values of 128
+// heads of 192 and 128 columns it would be 71 times as much.
+TEST_CASE("o41: bytes of a token's latents in the cache") {
+  const std::pair<const char*, std::int64_t> kModels[] = {{"deepseek-v2", 60 * 576 * 2},
+                                                          {"deepseek-v3", 61 * 576 * 2}};
+  for (const auto& [name, expected] : kModels) {
+    const Model model = read_model(resolve("models", Value::scalar(name, Mark{})));
+    CHECK(cache_bytes_per_token(model, DType::kBf16).value == expected);
+  }
+}
+
+// Every tensor-parallel rank has all of the latents; stages have their own layers'.
+TEST_CASE("o41: pipeline parallelism divides latents, tensor parallelism does not") {
+  for (const auto& [t, p] : {std::pair{1, 1}, std::pair{2, 1}, std::pair{1, 4}, std::pair{4, 1}}) {
+    const Simulation s = infer_latent("decode", "", t, p, 3, 1, 63);
+    CAPTURE(t, p);
+    CHECK(s.report.kv_cache_peak.value ==
+          kLatentLayers * (kLatentRank + kLatentRotary) * 2 * 3 * 64 / p);
+  }
+}

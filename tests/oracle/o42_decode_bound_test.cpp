@@ -49,3 +49,52 @@ TEST_CASE("o42: products stop being bound by memory where peak x bytes / (2 band
   CHECK(slope(1) < 0.1);     // twice the tokens for the same weights
   CHECK(slope(2000) > 0.9);  // twice the work
 }
+
+namespace {
+
+// FLOPs of one token's decoding, c tokens being attended to, in multiply-adds: the products of a
+// layer, those of attention, and the head.
+double latent_flops(bool absorbed, double c) {
+  const double h = kLatentHidden, a = kLatentHeads, r = kLatentRank, rot = kLatentRotary,
+               plain = kLatentPlain, value = kLatentValue;
+  const double common =
+      h * a * (plain + rot) + h * (r + rot) + a * value * h + 3 * h * kLatentInner;
+  const double layer = absorbed ? a * plain * r + a * r * value + c * a * (2 * r + rot)
+                                : c * r * a * (plain + value) + c * a * (plain + rot + value);
+  return 2 * (kLatentLayers * (common + layer) + h * kLatentVocabulary);
+}
+
+}  // namespace
+
+// Unabsorbed, every cached latent is expanded to keys and values of all heads (rank x heads x
+// (plain + value) each); absorbed, queries and results go through the same weights instead, once,
+// and attention is of rank + rotary columns.
+TEST_CASE("o42: what decoding with latents computes, absorbed and not") {
+  for (const bool absorbed : {false, true})
+    for (const int context : {63, 511}) {
+      const std::string form =
+          absorbed ? ", latent_attention: absorbed" : ", latent_attention: unabsorbed";
+      const double time = infer_latent("decode", form, 1, 1, 4, 1, context).report.step_time.value;
+      CAPTURE(absorbed, context);
+      CHECK(time == Approx(4 * latent_flops(absorbed, context + 1) / kIdealPeak).epsilon(1e-6));
+    }
+}
+
+TEST_CASE("o42: decode absorbs the products with latents where nothing else is said") {
+  const auto time = [](const std::string& form) {
+    return infer_latent("decode", form, 1, 1, 4, 1, 255).report.step_time.value;
+  };
+  CHECK(time("") == time(", latent_attention: absorbed"));
+  CHECK(time("") < time(", latent_attention: unabsorbed"));
+}
+
+// Absorbed attention reads a latent once, as key and as value.
+TEST_CASE("o42: twice the latents take twice as long to read") {
+  const auto at = [](int context) {
+    return infer_latent("decode", "", 1, 1, 2, 1, context, "1 GB/s");
+  };
+  const Simulation one = at(4095), two = at(8191);
+  const double read =
+      static_cast<double>((two.report.kv_cache_peak - one.report.kv_cache_peak).value);
+  CHECK((two.report.step_time - one.report.step_time).value == Approx(read / 1e9).epsilon(1e-3));
+}

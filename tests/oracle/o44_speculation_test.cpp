@@ -14,8 +14,9 @@ namespace {
 
 double time_per_token(int draft, double acceptance, double cost) {
   StepPrices prices;
-  prices.prefill = [](std::int64_t) { return 1.0; };
-  prices.decode = prices.verify = [](double, double) { return 1.0; };
+  prices.products = [](std::int64_t) { return 1.0; };
+  prices.attention = [](std::int64_t, std::int64_t) { return 0.0; };
+  prices.decode = [](double, double) { return 1.0; };
   prices.draft = [cost](double, double) { return cost; };
   Server server;
   server.blocks = 100000;

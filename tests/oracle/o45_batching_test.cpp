@@ -12,7 +12,8 @@ namespace {
 
 double utilisation(Batching batching) {
   StepPrices prices;
-  prices.prefill = [](std::int64_t) { return 1.0; };
+  prices.products = [](std::int64_t) { return 1.0; };
+  prices.attention = [](std::int64_t, std::int64_t) { return 0.0; };
   prices.decode = [](double, double) { return 1.0; };
   Server server;
   server.batching = batching;

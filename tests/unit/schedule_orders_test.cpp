@@ -116,10 +116,12 @@ TEST_CASE("weight gradients in the bubble make interleaving shorter") {
 }
 
 // Live: forwards whose gradients of weights are not done. Qi et al. 2024: ZB-H1 keeps what 1F1B's
-// first rank does, ZB-V twice as many chunks of half the size; DeepSeek-V3: p + 1.
+// first rank does, ZB-H2 one less than twice as much, ZB-V twice as many chunks of half the size;
+// DeepSeek-V3: p + 1.
 TEST_CASE("zero-bubble schedules keep no more micro-batches than their papers say") {
   for (const auto& [name, most] :
        std::map<std::string, int (*)(int)>{{"zb-h1", [](int p) { return p; }},
+                                           {"zb-h2", [](int p) { return 2 * p - 1; }},
                                            {"zbv", [](int p) { return 2 * p; }},
                                            {"dualpipe", [](int p) { return p + 1; }}}) {
     const Schedule& s = *find_schedule(name);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <tuple>
 #include <vector>
@@ -56,7 +57,10 @@ struct Times {
 // no time. The end of the last action, or -1 when ranks wait for each other for ever.
 class Play {
  public:
-  Play(const Schedule& s, const Shape& shape, const Times& times)
+  // Told of every action in its rank's order: where it runs, and from when to when.
+  using Watch = std::function<void(int rank, const Action& a, int begin, int end)>;
+
+  Play(const Schedule& s, const Shape& shape, const Times& times, const Watch& watch = {})
       : s_(s), shape_(shape), first_(static_cast<std::size_t>(shape.ranks), -1) {
     std::vector<std::vector<Action>> lists;
     for (int r = 0; r < shape.ranks; ++r) lists.push_back(actions_of(s, shape, r));
@@ -78,7 +82,12 @@ class Play {
           if (start < 0) break;
           if (first_[r] < 0) first_[r] = start;
           free[r] = start + duration;
-          for (; next[r] <= end; ++next[r]) finish(static_cast<int>(r), lists[r][next[r]], free[r]);
+          for (int at = start; next[r] <= end; ++next[r]) {
+            const Action& a = lists[r][next[r]];
+            if (watch) watch(static_cast<int>(r), a, at, at + times.of(a.kind));
+            at += times.of(a.kind);
+            finish(static_cast<int>(r), a, free[r]);
+          }
           moved = true;
         }
     }

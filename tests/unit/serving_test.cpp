@@ -10,8 +10,10 @@ namespace {
 // A token of a prompt takes 1 ms, a decoding step 10 ms whatever it decodes.
 StepPrices prices() {
   StepPrices p;
-  p.prefill = [](std::int64_t n) { return 1e-3 * static_cast<double>(n); };
-  p.decode = p.verify = p.draft = [](double, double) { return 0.01; };
+  p.products = [](std::int64_t n) { return 1e-3 * static_cast<double>(n); };
+  p.attention = [](std::int64_t, std::int64_t) { return 0.0; };
+  p.decode = p.draft = [](double, double) { return 0.01; };
+  p.transfer = [](int, int, std::int64_t n) { return 1e-3 * static_cast<double>(n); };
   return p;
 }
 
@@ -80,14 +82,71 @@ TEST_CASE("serving: a long prompt holds up decoding, in pieces it does not") {
   CHECK(whole.first_token[1] < pieces.first_token[1]);
 }
 
-TEST_CASE("serving: prefill elsewhere leaves decoding alone, after the cache has come") {
+TEST_CASE("serving: a piece of a prompt attends to the pieces before it") {
+  // Attention alone takes time: a microsecond for each pair of a query and a key.
   StepPrices p = prices();
-  p.transfer_per_token = 1e-3;
+  p.products = [](std::int64_t) { return 0.0; };
+  p.attention = [](std::int64_t queries, std::int64_t keys) {
+    const auto q = static_cast<double>(queries), k = static_cast<double>(keys);
+    return 1e-6 * (q * (k - q) + q * (q + 1) / 2);
+  };
+  for (const std::int64_t piece : {64, 16, 5}) {
+    Server s = server(Batching::kChunkedPrefill);
+    s.max_batch_tokens = piece;
+    const Served served = serve({{0, 64, 1}}, s, p);
+    CHECK(served.steps == (64 + piece - 1) / piece);
+    CHECK(served.first_token[0] == Approx(1e-6 * 64 * 65 / 2));
+  }
+}
+
+TEST_CASE("serving: prompts that are prefilled together do not attend to each other") {
+  StepPrices p = prices();
+  p.attention = [](std::int64_t queries, std::int64_t keys) {
+    return queries == keys ? 0.1 * static_cast<double>(queries) : 1e9;
+  };
+  for (const Batching b : {Batching::kStatic, Batching::kContinuous}) {
+    const Served s = serve({{0, 10, 1}, {0, 20, 1}}, server(b), p);
+    CHECK(s.steps == 1);
+    CHECK(s.first_token[1] == Approx(0.03 + 1 + 2));
+  }
+}
+
+TEST_CASE("serving: prefill elsewhere leaves decoding alone, after the cache has come") {
   const Server s = server(Batching::kContinuous);
-  const Served apart = serve_apart({{0, 50, 11}}, s, s, p);
+  const Served apart = serve({{0, 50, 11}}, s, prices(), {2, 1});
   CHECK(apart.first_token[0] == Approx(0.05));
   CHECK(apart.done[0] == Approx(0.05 + 0.05 + 10 * 0.01));
   CHECK(apart.tokens == 11);
+}
+
+TEST_CASE("serving: caches leave a server one after the other") {
+  // Both prompts are prefilled in one step of 0.06 s; the second cache waits for the first, and
+  // decodes on the server that has nothing yet.
+  const Server s = server(Batching::kContinuous);
+  const Served apart = serve({{0, 30, 2}, {0, 30, 2}}, s, prices(), {3, 1});
+  CHECK(apart.done[0] == Approx(0.06 + 0.03 + 0.01));
+  CHECK(apart.done[1] == Approx(0.06 + 0.06 + 0.01));
+}
+
+TEST_CASE("serving: servers share what arrives, and each request is served once") {
+  const std::vector<Request> requests = drawn(500);
+  const Served one = serve(requests, server(Batching::kContinuous), prices());
+  for (const Fleet fleet : {Fleet{4, 0}, Fleet{4, 1}, Fleet{5, 3}}) {
+    const Served s = serve(requests, server(Batching::kContinuous), prices(), fleet);
+    CHECK(s.tokens == tokens_of(requests));
+    CHECK(std::all_of(s.done.begin(), s.done.end(), [](double d) { return d > 0; }));
+    CHECK(s.end <= one.end);
+  }
+}
+
+TEST_CASE("serving: the same requests are served the same way again") {
+  const std::vector<Request> requests = drawn(300);
+  Server s = server(Batching::kChunkedPrefill, 40);
+  s.draft_tokens = 3;
+  s.acceptance = 0.7;
+  const Served a = serve(requests, s, prices(), {2, 0}), b = serve(requests, s, prices(), {2, 0});
+  CHECK(a.done == b.done);
+  CHECK(a.preemptions == b.preemptions);
 }
 
 TEST_CASE("serving: arrivals are Poisson, and the same for the same seed") {

@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <tuple>
+#include <utility>
+#include <variant>
 
 #include "sim/base/error.hpp"
 #include "strategies/serving/serving.hpp"
@@ -25,17 +28,41 @@ class PassPrices {
     s.task = task;
     s.serving.reset();
     const bool prefill = task == Task::kPrefill;
-    s.inference = {batch, prefill ? length : 0, prefill ? 0 : length,
-                   !prefill && scenario_.serving->cuda_graph && s.plan.pipeline_parallel == 1};
+    s.inference = {};
+    s.inference.batch = batch;
+    (prefill ? s.inference.prompt_length : s.inference.context_length) = length;
+    s.inference.cuda_graph =
+        !prefill && scenario_.serving->cuda_graph && s.plan.pipeline_parallel == 1;
     s.training.sequence_length = prefill ? length : 1;
     s.training.micro_batch_size = s.training.global_batch_size = batch;
     s.training.causal = prefill;
     return simulate(s, options_);
   }
 
-  // `tokens` of prompts, as one: what pieces share is the products, which are most of it.
-  double prefill(double tokens) {
-    return between(tokens, [&](std::int64_t n) { return price(Task::kPrefill, 1, n); });
+  // A step of so many new tokens, but for attention.
+  double products(double tokens) {
+    return between(tokens, [&](std::int64_t n) {
+      const double whole = price(Task::kPrefill, 1, n);
+      return std::max(whole - attention(n, n), 1e-3 * whole);
+    });
+  }
+  // Over all layers. Latents of tokens that are in the cache are expanded again for every piece.
+  double attention(std::int64_t queries, std::int64_t keys) {
+    if (!kernel_) find_kernel();
+    AttentionWork w = kernel_->work;
+    w.length = queries;
+    w.kv_length = keys;
+    double time = kernel_time(kernel_->gpu, w, Clocks::kSustained).value;
+    const LatentAttention& latent = kernel_->model.latent;
+    if (latent.rank > 0 && keys > queries) {
+      GemmWork expand;
+      expand.m = keys - queries;
+      expand.n = w.heads * (latent.plain + latent.value);
+      expand.k = latent.rank;
+      expand.dtype = expand.out = w.dtype;
+      time += kernel_time(kernel_->gpu, expand, Clocks::kSustained).value;
+    }
+    return time * static_cast<double>(kernel_->model.layers);
   }
   double decode(double sequences, double context) {
     return between(sequences, [&](std::int64_t b) {
@@ -44,6 +71,22 @@ class PassPrices {
   }
 
  private:
+  struct AttentionKernel {
+    AttentionWork work;  // of one layer and rank
+    Gpu gpu;
+    Model model;
+  };
+
+  void find_kernel() {
+    const Simulation s = pass(Task::kPrefill, 1, 2);
+    AttentionKernel out{{}, s.cluster.gpu, s.model};
+    for (const Segment& segment : s.program.segments)
+      for (const Instr& i : segment.instrs)
+        if (const auto* kernel = std::get_if<Kernel>(&i.what))
+          if (const auto* work = std::get_if<AttentionWork>(&kernel->work)) out.work = *work;
+    kernel_ = std::move(out);
+  }
+
   template <class At>
   static double between(double size, const At& at) {
     const double power = std::log2(std::max(1.0, size));
@@ -61,16 +104,13 @@ class PassPrices {
   Scenario scenario_;
   SimulationOptions options_;
   std::map<std::tuple<Task, std::int64_t, std::int64_t>, double> times_;
+  std::optional<AttentionKernel> kernel_;
 };
 
-struct Groups {
-  int prefill = 0, decode = 0;  // servers; prefill 0: every server does both
-};
-
-Groups groups_of(const Scenario& scenario, const ResolvedPlan& plan) {
+Fleet fleet_of(const Scenario& scenario, const ResolvedPlan& plan) {
   const Serving& serving = *scenario.serving;
   const int size = plan.tensor * plan.pipeline;
-  if (serving.prefill_gpus == 0) return {0, plan.data};
+  if (serving.prefill_gpus == 0) return {plan.data, 0};
   const int all = plan.data * size;
   if (serving.prefill_gpus + serving.decode_gpus != all)
     throw UserError(scenario.mark_of("serving"),
@@ -80,7 +120,7 @@ Groups groups_of(const Scenario& scenario, const ResolvedPlan& plan) {
     throw UserError(
         scenario.mark_of("serving"),
         fmt::format("prefill_gpus {} do not divide into groups of {}", serving.prefill_gpus, size));
-  return {serving.prefill_gpus / size, serving.decode_gpus / size};
+  return {plan.data, serving.prefill_gpus / size};
 }
 
 // Tokens that a group's cache holds: what weights and a step of the most prompts leave.
@@ -110,22 +150,6 @@ void check_fits(const Scenario& scenario, const std::vector<Request>& requests,
                                   r.prompt, r.output, tokens));
 }
 
-void add(Served& all, const Served& part) {
-  const auto append = [](auto& to, const auto& from) {
-    to.insert(to.end(), from.begin(), from.end());
-  };
-  append(all.first_token, part.first_token);
-  append(all.done, part.done);
-  all.end = std::max(all.end, part.end);
-  all.preemptions += part.preemptions;
-  all.peak_blocks = std::max(all.peak_blocks, part.peak_blocks);
-  all.tokens += part.tokens;
-  all.steps += part.steps;
-  all.occupied += part.occupied;
-  all.slots += part.slots;
-  all.decoding_steps += part.decoding_steps;
-}
-
 ServingReport report_of(const std::vector<Request>& requests, const Served& served) {
   ServingReport out;
   out.requests = static_cast<std::int64_t>(requests.size());
@@ -142,25 +166,6 @@ ServingReport report_of(const std::vector<Request>& requests, const Served& serv
   out.first_token = spread_of(served.first_token);
   out.per_output_token = spread_of(std::move(between));
   return out;
-}
-
-// Requests go to the servers in turn.
-Served serve_all(const std::vector<Request>& requests, std::vector<Request>& ordered,
-                 const Groups& groups, const Server& server, const StepPrices& prices) {
-  const int parts = groups.prefill > 0 ? groups.prefill : groups.decode;
-  Served all;
-  for (int g = 0; g < parts; ++g) {
-    std::vector<Request> part;
-    for (std::size_t i = static_cast<std::size_t>(g); i < requests.size();
-         i += static_cast<std::size_t>(parts))
-      part.push_back(requests[i]);
-    if (part.empty()) continue;
-    ordered.insert(ordered.end(), part.begin(), part.end());
-    Server one = server;
-    one.seed += static_cast<std::uint64_t>(g);
-    add(all, groups.prefill > 0 ? serve_apart(part, one, one, prices) : serve(part, one, prices));
-  }
-  return all;
 }
 
 }  // namespace
@@ -181,10 +186,7 @@ Simulation simulate_serving(const Scenario& scenario, const SimulationOptions& o
   const Serving& serving = *scenario.serving;
   PassPrices target(scenario, options);
   const Simulation full = target.pass(Task::kPrefill, 1, serving.max_batch_tokens);
-  const Groups groups = groups_of(scenario, full.plan);
-  if (groups.prefill != 0 && groups.prefill != groups.decode)
-    throw UserError(scenario.mark_of("serving"),
-                    "as many groups of GPUs prefill as decode in this version");
+  const Fleet fleet = fleet_of(scenario, full.plan);
   const std::vector<Request> requests = make_requests(serving);
   const std::int64_t tokens = cache_tokens(scenario, full);
   check_fits(scenario, requests, tokens);
@@ -193,17 +195,18 @@ Simulation simulate_serving(const Scenario& scenario, const SimulationOptions& o
   if (serving.speculation) small.model = resolve("models", serving.speculation->draft);
   PassPrices draft(small, options);
   StepPrices prices;
-  prices.prefill = [&](std::int64_t n) { return target.prefill(static_cast<double>(n)); };
+  prices.products = [&](std::int64_t n) { return target.products(static_cast<double>(n)); };
+  prices.attention = [&](std::int64_t q, std::int64_t k) { return target.attention(q, k); };
   prices.decode = [&](double b, double c) { return target.decode(b, c); };
   prices.draft = [&](double b, double c) { return draft.decode(b, c); };
-  // Every token to check attends as a sequence of its own would.
-  prices.verify = [&](double n, double c) { return target.decode(n, c); };
+  // A rank's part of the cache goes to the rank of the other server that has the same part.
   const double token = static_cast<double>(full.report.kv_cache_peak.value) /
                        static_cast<double>(serving.max_batch_tokens + 1);
-  const Link& link = full.cluster.nodes > 1 && full.cluster.gpus_per_node < 2
-                         ? full.cluster.inter_node
-                         : full.cluster.intra_node;
-  prices.transfer_per_token = link.bandwidth.value > 0 ? token / link.bandwidth.value : 0;
+  const int size = full.plan.tensor * full.plan.pipeline;
+  prices.transfer = [&](int from, int to, std::int64_t n) {
+    const Bytes sent(std::llround(token * static_cast<double>(n)));
+    return point_to_point_time(full.cluster, from * size, to * size, sent).value;
+  };
 
   Server server{serving.batching,
                 serving.max_batch_tokens,
@@ -217,14 +220,12 @@ Simulation simulate_serving(const Scenario& scenario, const SimulationOptions& o
     server.draft_tokens = serving.speculation->tokens;
     server.acceptance = serving.speculation->acceptance;
   }
-  std::vector<Request> ordered;
-  const Served served = serve_all(requests, ordered, groups, server, prices);
-
-  ServingReport report = report_of(ordered, served);
+  const Served served = serve(requests, server, prices, fleet);
+  ServingReport report = report_of(requests, served);
   double context = 0;
-  for (const Request& r : ordered)
+  for (const Request& r : requests)
     context += static_cast<double>(r.prompt) + static_cast<double>(r.output) / 2;
-  report.context = context / static_cast<double>(ordered.size());
+  report.context = context / static_cast<double>(requests.size());
   report.batch =
       served.decoding_steps > 0 ? served.slots / static_cast<double>(served.decoding_steps) : 1;
   Simulation out = target.pass(Task::kDecode, std::max<std::int64_t>(1, std::llround(report.batch)),

@@ -279,6 +279,15 @@ Goodput goodput_of(const RunReport& report, const Failures& f) {
   return g;
 }
 
+// In a CUDA graph nothing waits for the host: experts are one grouped product whose rows only the
+// GPU knows.
+void keep_off_host(Runtime& runtime) {
+  runtime.groups_experts = true;
+  runtime.exchanges_counts = false;
+  for (auto& [name, of] : runtime.operators)
+    std::erase_if(of.forward.kernels, [](const KernelTemplate& k) { return k.synchronizes; });
+}
+
 // The framework without autograd. A CUDA graph costs the host nothing for each kernel, and its
 // kernels follow each other more closely.
 void prepare_inference(Simulation& s, const Scenario& scenario) {
@@ -289,6 +298,7 @@ void prepare_inference(Simulation& s, const Scenario& scenario) {
   const Runtime inference = s.runtime.inference.front();
   s.runtime = scenario.inference.cuda_graph ? idealised(inference) : inference;
   if (!scenario.inference.cuda_graph) return;
+  keep_off_host(s.runtime);
   s.cluster.gpu.kernel_gap = s.cluster.gpu.graph_kernel_gap;
   for (Gpu& gpu : s.cluster.other_gpus) gpu.kernel_gap = gpu.graph_kernel_gap;
 }
