@@ -91,7 +91,7 @@ Simulation decoding(int ranks, int batch, const std::string& plan, const std::st
                     const std::string& settings = "") {
   return simulate_text(fmt::format(
       "model: {{model_type: mixtral, hidden_size: {}, intermediate_size: 4096, "
-      "num_attention_heads: 1, num_key_value_heads: 1, num_hidden_layers: {}, vocab_size: 1, "
+      "num_attention_heads: 2, num_key_value_heads: 2, num_hidden_layers: {}, vocab_size: 1, "
       "num_local_experts: 8, num_experts_per_tok: {}}}\n"
       "cluster: {{gpu: {{architecture: none, sm_count: 1, boost_clock_mhz: 1000, peak: {{bf16: 1 "
       "TFLOP/s}}, memory: 1000 TB, memory_bandwidth: {}}}, gpus_per_node: {}, intra_node: {{type: "
