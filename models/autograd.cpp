@@ -6,15 +6,41 @@ namespace rehearse {
 
 namespace {
 
-bool inputs_need_gradient(const OpGraph& graph, const Op& op) {
-  for (TensorId t : op.inputs) {
-    if (is_floating(graph.tensor(t).dtype)) return true;
+// A tensor's own gradient, or that of what it is a view of.
+bool is_wanted(const OpGraph& graph, const std::vector<bool>& wanted, TensorId t) {
+  for (; t != kNoTensor; t = graph.tensor(t).view_of) {
+    if (wanted[static_cast<std::size_t>(t)]) return true;
   }
   return false;
 }
 
+bool any_input_wanted(const OpGraph& graph, const std::vector<bool>& wanted, const Op& op) {
+  for (TensorId t : op.inputs) {
+    if (is_wanted(graph, wanted, t)) return true;
+  }
+  return false;
+}
+
+// What requires a gradient: the input, if it does, and what operators make of that or of parameters
+// that train.
+std::vector<bool> wanted_tensors(const OpGraph& graph, bool input_gradient) {
+  std::vector<bool> wanted(graph.tensors.size(), false);
+  wanted[static_cast<std::size_t>(graph.input)] =
+      input_gradient && is_floating(graph.tensor(graph.input).dtype);
+  for (const Op& op : graph.ops) {
+    if (!trains(graph, op) && !any_input_wanted(graph, wanted, op)) continue;
+    for (TensorId t : op.outputs) {
+      wanted[static_cast<std::size_t>(t)] = is_floating(graph.tensor(t).dtype);
+    }
+  }
+  for (std::size_t t = 0; t < wanted.size(); ++t) {
+    if (is_wanted(graph, wanted, static_cast<TensorId>(t))) wanted[t] = true;
+  }
+  return wanted;
+}
+
 // What the operator keeps, as PyTorch's derivatives say (tools/autograd/derivatives.yaml).
-std::vector<TensorId> kept(const Op& op) {
+std::vector<TensorId> kept(const OpGraph& graph, const std::vector<bool>& wanted, const Op& op) {
   std::vector<TensorId> keeps;
   const auto add_inputs = [&] { keeps.insert(keeps.end(), op.inputs.begin(), op.inputs.end()); };
   const auto add_statistics = [&] {
@@ -23,10 +49,16 @@ std::vector<TensorId> kept(const Op& op) {
   switch (op.kind) {
     case OpKind::kEmbedding:
     case OpKind::kLinear:
-    case OpKind::kGroupedLinear:
     case OpKind::kHeadLinear:
+    case OpKind::kGroupedLinear:  // the gradient of the inputs reads the weights alone
+      if (trains(graph, op)) add_inputs();
+      break;
     case OpKind::kScores:
-    case OpKind::kContext:
+    case OpKind::kContext:  // each factor for the other's gradient
+      for (std::size_t i : {0U, 1U}) {
+        if (is_wanted(graph, wanted, op.inputs.at(1 - i))) keeps.push_back(op.inputs.at(i));
+      }
+      break;
     case OpKind::kGelu:
       add_inputs();
       break;
@@ -86,16 +118,15 @@ std::vector<TensorId> kept(const Op& op) {
   return keeps;
 }
 
-void add_gradients(const OpGraph& graph, OpId id, const std::vector<TensorId>& keeps,
-                   std::vector<GradOp>& out) {
+void add_gradients(const OpGraph& graph, OpId id, BackwardGraph& out) {
   const Op& op = graph.ops[static_cast<std::size_t>(id)];
-  const bool inputs = inputs_need_gradient(graph, op);
-  const bool parameters = !op.parameters.empty();
-  if (!inputs && !parameters) return;
+  const std::vector<TensorId>& keeps = out.saved[static_cast<std::size_t>(id)];
+  const bool inputs = any_input_wanted(graph, out.wanted, op);
+  const bool parameters = trains(graph, op);
   if (is_product(op.kind)) {
     // Two matrix products. PyTorch issues the weight's first, and each reads what the other is of.
-    out.push_back({id, GradKind::kParameters, keeps});
-    if (inputs) out.push_back({id, GradKind::kInputs, {op.parameters.at(0)}});
+    if (parameters) out.ops.push_back({id, GradKind::kParameters, keeps});
+    if (inputs) out.ops.push_back({id, GradKind::kInputs, {op.parameters.at(0)}});
     return;
   }
   std::vector<TensorId> reads = keeps;
@@ -105,17 +136,22 @@ void add_gradients(const OpGraph& graph, OpId id, const std::vector<TensorId>& k
   const GradKind kind = !parameters ? GradKind::kInputs
                         : !inputs   ? GradKind::kParameters
                                     : GradKind::kBoth;
-  out.push_back({id, kind, std::move(reads)});
+  out.ops.push_back({id, kind, std::move(reads)});
 }
 
 }  // namespace
 
-BackwardGraph derive_backward(const OpGraph& graph) {
+BackwardGraph derive_backward(const OpGraph& graph, bool input_gradient) {
   BackwardGraph backward;
+  backward.wanted = wanted_tensors(graph, input_gradient);
   backward.saved.reserve(graph.ops.size());
-  for (const Op& op : graph.ops) backward.saved.push_back(kept(op));
+  for (const Op& op : graph.ops) {
+    const bool runs = trains(graph, op) || any_input_wanted(graph, backward.wanted, op);
+    backward.runs.push_back(runs);
+    backward.saved.push_back(runs ? kept(graph, backward.wanted, op) : std::vector<TensorId>{});
+  }
   for (OpId id : DependencyGraph(graph).backward_order()) {
-    add_gradients(graph, id, backward.saved[static_cast<std::size_t>(id)], backward.ops);
+    if (backward.runs[static_cast<std::size_t>(id)]) add_gradients(graph, id, backward);
   }
   return backward;
 }

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "models/fine_tuning.hpp"
 #include "models/op_graph.hpp"
 
 namespace rehearse {
@@ -91,11 +92,14 @@ Flops forward_flops(const OpGraph& graph, const Op& op, bool causal) {
   throw std::logic_error("forward_flops: unknown kind of operator");
 }
 
-Flops model_flops_per_token(const Model& model, std::int64_t sequence, bool causal) {
-  const double weights = 6.0 * static_cast<double>(active_parameter_count(model));
+Flops model_flops_per_token(const Model& model, std::int64_t sequence, bool causal,
+                            const FineTuning& fine_tuning) {
+  const BackwardShare share = backward_share(model, fine_tuning);
+  const double weights = 2.0 * static_cast<double>(share.forward + share.inputs + share.parameters);
+  // Queries against keys and probabilities against values, forward; twice as much backward.
+  const double products = 4.0 * static_cast<double>(model.layers + 2 * share.layers);
   const double attention =
-      12.0 * static_cast<double>(model.layers) *
-      static_cast<double>(model.heads * (model.head_size + model.value_size())) / 2 *
+      products * static_cast<double>(model.heads * (model.head_size + model.value_size())) / 2 *
       static_cast<double>(sequence);
   return Flops(weights + (causal ? 0.5 : 1.0) * attention);
 }

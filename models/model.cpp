@@ -30,7 +30,7 @@ std::int64_t mlp_parameters(const Model& m, std::int64_t intermediate, bool bias
 }
 
 // A layer of which a token meets `experts`.
-std::int64_t layer_parameters(const Model& m, std::int64_t layer, std::int64_t experts) {
+std::int64_t parameters_of_layer(const Model& m, std::int64_t layer, std::int64_t experts) {
   const std::int64_t outside = 2 * m.hidden * (m.norm_bias ? 2 : 1) + attention_parameters(m);
   if (!m.has_experts(layer)) return outside + mlp_parameters(m, m.intermediate, m.mlp_bias);
   const Experts& e = m.experts;
@@ -44,7 +44,7 @@ std::int64_t count(const Model& m, std::int64_t experts) {
   const std::int64_t positions = m.position == PositionKind::kLearned ? m.max_positions : 0;
   std::int64_t n = m.vocabulary * m.hidden * (m.tied ? 1 : 2) + positions * m.hidden +
                    m.hidden * (m.norm_bias ? 2 : 1);
-  for (std::int64_t l = 0; l < m.layers; ++l) n += layer_parameters(m, l, experts);
+  for (std::int64_t l = 0; l < m.layers; ++l) n += parameters_of_layer(m, l, experts);
   return n;
 }
 
@@ -53,5 +53,11 @@ std::int64_t count(const Model& m, std::int64_t experts) {
 // Written out from the model alone, not summed over the graphs: each checks the other.
 std::int64_t parameter_count(const Model& m) { return count(m, m.experts.count); }
 std::int64_t active_parameter_count(const Model& m) { return count(m, m.experts.per_token); }
+std::int64_t active_layer_parameters(const Model& m, std::int64_t layer) {
+  return parameters_of_layer(m, layer, m.experts.per_token);
+}
+std::int64_t layer_parameters(const Model& m, std::int64_t layer) {
+  return parameters_of_layer(m, layer, m.experts.count);
+}
 
 }  // namespace rehearse

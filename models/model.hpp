@@ -78,5 +78,8 @@ Model read_model(const Value& tree);
 std::int64_t parameter_count(const Model& model);
 // Those that one token meets: of the routed experts, `per_token` a layer.
 std::int64_t active_parameter_count(const Model& model);
+// Those of one layer that one token meets, and all of them.
+std::int64_t active_layer_parameters(const Model& model, std::int64_t layer);
+std::int64_t layer_parameters(const Model& model, std::int64_t layer);
 
 }  // namespace rehearse

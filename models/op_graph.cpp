@@ -16,6 +16,13 @@ std::int64_t OpGraph::parameter_count() const {
   return n;
 }
 
+bool trains(const OpGraph& graph, const Op& op) {
+  for (TensorId p : op.parameters) {
+    if (graph.tensor(p).trainable) return true;
+  }
+  return false;
+}
+
 std::string_view to_string(OpKind kind) {
   switch (kind) {
     case OpKind::kEmbedding:

@@ -8,6 +8,7 @@
 #include "models/model.hpp"
 #include "sim/base/dtype.hpp"
 #include "sim/base/quantity.hpp"
+#include "sim/config/fine_tuning.hpp"
 
 namespace rehearse {
 
@@ -53,6 +54,7 @@ struct Tensor {
   TensorId view_of = kNoTensor;  // shares that tensor's storage: allocating it costs nothing, and
                                  // keeping it keeps the whole storage
   bool expert = false;           // a parameter of a routed expert
+  bool trainable = true;         // of a parameter: it gets a gradient and is updated
   std::int64_t elements() const;
   Bytes bytes() const { return Bytes(elements() * size_of(dtype).value); }
 };
@@ -182,6 +184,7 @@ struct GraphOptions {
   // has `compute`.
   bool autocast = false;
   ExpertLayout experts;
+  FineTuning fine_tuning;  // what it adds to the graphs, and what it freezes
 };
 
 // A model as graphs: of the embedding, of each kind of layer, and of the head.
@@ -190,7 +193,7 @@ struct ModelGraphs {
   GraphOptions options;
   OpGraph embedding;
   OpGraph block;                    // the layer that most are
-  std::vector<OpGraph> variants;    // other kinds of layers (DeepSeek's first are dense)
+  std::vector<OpGraph> variants;    // other kinds of layers (DeepSeek's first are dense; frozen)
   std::vector<int> layer_variants;  // of each layer, an index of `variants` or -1; empty: all -1
   OpGraph head;  // final norm, head projection, cast to fp32, loss. A tied head has its weight
                  // tensor too, named "token_embedding.weight" as in the embedding.
@@ -199,13 +202,22 @@ ModelGraphs build_graphs(const Model& model, const GraphOptions& options);
 // The graph of a layer.
 const OpGraph& layer_graph(const ModelGraphs& graphs, std::int64_t layer);
 
+bool trains(const OpGraph& graph, const Op& op);  // whether parameters of the operator do
+// The first graph with a parameter that trains: 0 the embedding, 1 to L the layers, L + 1 the head.
+// Graphs before it have no backward, and its own input has no gradient.
+std::int64_t first_trainable(const ModelGraphs& graphs);
+
 // Multiply-adds count two. Matrix products and attention only; the rest counts 0 by the field's
 // convention. `causal` halves attention's scores and context, as kernels skip the upper triangle.
 Flops forward_flops(const OpGraph& graph, const Op& op, bool causal);
 
 // Closed-form convention of MFU: 6 N + 12 l h s FLOPs a token (N the parameters that a token meets,
 // not causal).
-Flops model_flops_per_token(const Model& model, std::int64_t sequence, bool causal);
+//
+// Fine-tuning: 2 N for forward, 2 N and the further 8 l h s of attention for gradients of inputs,
+// down to the first layer that trains, and 2 N of what trains; so LoRA takes about 4 N.
+Flops model_flops_per_token(const Model& model, std::int64_t sequence, bool causal,
+                            const FineTuning& fine_tuning = {});
 
 // Throws std::logic_error (a bug) when an operator uses a tensor before it is made, a tensor is
 // made twice, ids are out of range, or operators are not connected.

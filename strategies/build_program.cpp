@@ -175,6 +175,7 @@ GraphOptions graph_options(const ResolvedPlan& plan) {
   o.autocast = p.autocast;
   if (plan.task != Task::kTraining)
     o.latent = plan.absorbs_latents() ? LatentForm::kAbsorbed : LatentForm::kExpanded;
+  o.fine_tuning = plan.training.fine_tuning;
   return o;
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "models/fine_tuning.hpp"
 #include "sim/base/error.hpp"
 #include "sim/base/suggest.hpp"
 #include "strategies/context/context_parallel.hpp"
@@ -39,6 +40,7 @@ class Checker {
     data();
     attention();
     context();
+    fine_tuning();
     gpu_types();
     errors_.throw_if_any();
     return out_;
@@ -301,6 +303,24 @@ class Checker {
       precision.sharded_fp32 = false;
       precision.autocast = true;
     }
+  }
+
+  void fine_tuning() {
+    FineTuning& f = out_.training.fine_tuning;
+    const std::vector<std::string> names = projection_names(model_);
+    for (const std::string& target : f.targets)
+      if (std::find(names.begin(), names.end(), target) == names.end())
+        error("training.lora",
+              fmt::format("model {} has no projection '{}' that LoRA could be put on", model_.name,
+                          target),
+              suggestion(target, names));
+    if (f.kind != FineTuning::Kind::kLayers) return;
+    const auto layers = static_cast<int>(model_.layers);
+    if (f.last > layers || (!f.layers.empty() && f.layers.back() >= layers))
+      return error("training.trainable_layers",
+                   fmt::format("model {} has {} layers, 0 to {}", model_.name, layers, layers - 1));
+    for (int l = layers - static_cast<int>(f.last); l < layers; ++l) f.layers.push_back(l);
+    f.last = 0;
   }
 
   // Ranks that meet in every segment go at the pace of the slowest, which two types of GPU may be

@@ -50,6 +50,9 @@ Cost cost_of(SegmentMaker& graph, bool split, bool hides, const Program& program
   Cost out;
   const SegmentId forward = graph.forward();
   out.forward = duration(forward);
+  out.kept = net_bytes(program.segments[forward]);
+  for (const SegmentMaker::Cast& cast : graph.casts_left()) out.kept -= cast.bytes.value;
+  if (!graph.has_backward()) return out;
   out.backward = std::numeric_limits<std::int64_t>::max();
   for (const GradientStore store : {GradientStore::kFresh, GradientStore::kAccumulate}) {
     out.backward = std::min(out.backward, duration(graph.backward(store)));
@@ -57,8 +60,6 @@ Cost cost_of(SegmentMaker& graph, bool split, bool hides, const Program& program
     const std::int64_t inputs = duration(graph.backward_inputs(store));
     out.backward = std::min(out.backward, inputs + duration(graph.backward_weights(store)));
   }
-  out.kept = net_bytes(program.segments[forward]);
-  for (const SegmentMaker::Cast& cast : graph.casts_left()) out.kept -= cast.bytes.value;
   return out;
 }
 

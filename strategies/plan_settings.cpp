@@ -4,6 +4,24 @@
 
 namespace rehearse {
 
+namespace {
+
+std::string fine_tuning_text(const FineTuning& f) {
+  switch (f.kind) {
+    case FineTuning::Kind::kNone:
+      return "everything";
+    case FineTuning::Kind::kLora:
+      return fmt::format("LoRA {} on {}", f.rank, fmt::join(f.targets, ", "));
+    case FineTuning::Kind::kAdapter:
+      return fmt::format("adapters {}", f.rank);
+    case FineTuning::Kind::kLayers:
+      return fmt::format("{} of the layers", f.layers.size());
+  }
+  return "";
+}
+
+}  // namespace
+
 std::vector<std::pair<std::string, std::string>> plan_settings(const ResolvedPlan& p) {
   static constexpr const char* kRecompute[] = {"none", "selective", "full"};
   std::vector<std::pair<std::string, std::string>> out;
@@ -22,6 +40,7 @@ std::vector<std::pair<std::string, std::string>> plan_settings(const ResolvedPla
   add("global batch", p.training.global_batch_size);
   add("sequence", p.training.sequence_length);
   add("recompute", kRecompute[static_cast<int>(p.training.recompute)]);
+  add("trained", fine_tuning_text(p.training.fine_tuning));
   add("precision", p.training.precision.name);
   return out;
 }

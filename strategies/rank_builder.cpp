@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <tuple>
 #include <utility>
 
@@ -72,7 +73,7 @@ class RankBuilder {
 
   // Activations between two stages, of one micro-batch.
   Bytes message_bytes() const {
-    const OpGraph& g = shared_.block().graph();
+    const OpGraph& g = shared_.layer(0).graph();
     return g.tensor(g.input).bytes();
   }
   bool scatters() const {
@@ -98,8 +99,19 @@ class RankBuilder {
   bool remote(const Chunk& c, int stage) const {
     return stage >= 0 && stage < plan_.stages() && owner(stage, c.copy) != place_.pipeline;
   }
+  // Whether anything up to the border of a stage and the next trains, so that a gradient crosses.
+  bool gradient_crosses(int stage) const {
+    const auto begin = plan_.stage_layers.begin();
+    return shared_.first_trainable() <= std::accumulate(begin, begin + stage + 1, 0);
+  }
   bool receives_forward(const Chunk& c) const { return remote(c, c.stage - 1); }
-  bool receives_backward(const Chunk& c) const { return remote(c, c.stage + 1); }
+  bool sends_forward(const Chunk& c) const { return remote(c, c.stage + 1); }
+  bool receives_backward(const Chunk& c) const {
+    return sends_forward(c) && gradient_crosses(c.stage);
+  }
+  bool sends_backward(const Chunk& c) const {
+    return receives_forward(c) && gradient_crosses(c.stage - 1);
+  }
   int first_position(const Chunk& c) const {
     return c.units.empty() ? 0 : units_[c.units.front()].position;
   }
@@ -116,12 +128,14 @@ class RankBuilder {
     const auto& [sends_first, first] = s.messages.front();
     writer_.at(first.micro_batch, sends_first ? first.stage : first.receiver());
     std::vector<Exchange::Half> halves;
-    for (const auto& [sends, m] : s.messages)
+    for (const auto& [sends, m] : s.messages) {
+      const int border = std::min(m.stage, m.receiver());
+      if (!m.forward && !gradient_crosses(border)) continue;
       halves.push_back({sends, owner(sends ? m.receiver() : m.stage, m.copy),
-                        tag(std::min(m.stage, m.receiver()), m.forward) +
-                            static_cast<std::uint32_t>(m.micro_batch),
+                        tag(border, m.forward) + static_cast<std::uint32_t>(m.micro_batch),
                         message_bytes()});
-    writer_.exchange(std::move(halves));
+    }
+    if (!halves.empty()) writer_.exchange(std::move(halves));
     exchanges_.push_back(writer_.record(StreamKind::kMessages));
   }
 
@@ -166,9 +180,9 @@ class RankBuilder {
       receive(owner(c.stage + 1, c.copy), tag(c.stage, false), StreamKind::kSendPrevious);
   }
   void send(const Chunk& c, ActionKind kind) {
-    if (kind == ActionKind::kForward && receives_backward(c))
+    if (kind == ActionKind::kForward && sends_forward(c))
       send(owner(c.stage + 1, c.copy), tag(c.stage, true), StreamKind::kSendNext);
-    if (starts_backward(kind) && receives_forward(c))
+    if (starts_backward(kind) && sends_backward(c))
       send(owner(c.stage - 1, c.copy), tag(c.stage - 1, false), StreamKind::kSendPrevious);
   }
   static bool starts_backward(ActionKind kind) {
@@ -254,6 +268,11 @@ class RankBuilder {
       for (const SegmentMaker::Cast& cast : units_[i].segments->casts_left())
         writer_.release(MemoryScope::kFrame, units_[i].position, cast.slot, cast.bytes,
                         MemoryCategory::kActivations);
+    if (sends_forward(c) && !receives_backward(c)) release_output(c);
+  }
+  void release_output(const Chunk& c) {
+    writer_.release(MemoryScope::kFrame, last_position(c), 0, message_bytes(),
+                    MemoryCategory::kActivations);
   }
 
   // Of the output, from the next stage.
@@ -277,11 +296,10 @@ class RankBuilder {
       park(first_position(c), true);
     if (part == BackwardPart::kWeights) return;
     if (after) {  // the output was kept to be sent
-      writer_.release(MemoryScope::kFrame, last_position(c), 0, message_bytes(),
-                      MemoryCategory::kActivations);
+      release_output(c);
       if (runtime_.orders_messages) park(last_position(c), false);
     }
-    if (before)
+    if (sends_backward(c))
       writer_.release(MemoryScope::kFrame, first_position(c), 1, message_bytes(),
                       MemoryCategory::kTemporary);
   }
@@ -298,6 +316,7 @@ class RankBuilder {
     if (runtime_.scales_gradients) {
       for (const Unit& u : units_)
         for (const Parameter& p : u.parameters) {
+          if (!p.trainable) continue;
           const Bytes b = u.segments->gradient_bytes(p.tensor);
           writer_.kernel(StreamKind::kCompute, Activity::kBackward,
                          "vectorized_elementwise_kernel (scale)", {"vectorized", b, b, p.elements});

@@ -14,7 +14,7 @@ std::vector<Parameter> parameters_of(const OpGraph& g, const std::string& withou
   for (const Op& op : g.ops)
     for (TensorId p : op.parameters)
       if (g.tensor(p).name != without)
-        out.push_back({p, g.tensor(p).elements(), g.tensor(p).expert});
+        out.push_back({p, g.tensor(p).elements(), g.tensor(p).expert, g.tensor(p).trainable});
   return out;
 }
 

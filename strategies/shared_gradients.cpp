@@ -43,6 +43,7 @@ void reduce_shared_gradients(StepWriter& w, const ResolvedPlan& plan, const Mode
     const OpGraph& g = u.segments->graph();
     for (const Parameter& p : u.parameters) {
       const Tensor& t = g.tensor(p.tensor);
+      if (!p.trainable) continue;
       if (t.name == "token_embedding.weight") embedding += p.elements;
       if (whole(t)) norms += p.elements;
     }

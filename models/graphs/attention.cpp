@@ -16,7 +16,14 @@ Qkv project_qkv(GraphBuilder& g, TensorId x) {
   const Dim head_size{Axis::kHeadSize, m.head_size};
   const std::vector<Dim> query = g.tokens({{Axis::kHeads, m.heads}, head_size});
   const std::vector<Dim> key = g.tokens({{Axis::kKvHeads, m.kv_heads}, head_size});
-  return {g.view("q", qkv, query), g.view("k", qkv, key), g.view("v", qkv, key)};
+  // LoRA of one part: its product is added to the part alone.
+  const auto part = [&](const std::string& name, const std::vector<Dim>& dims) {
+    const bool tuned = g.options().fine_tuning.targeted(name);
+    const TensorId view = g.view(tuned ? name + "_base" : name, qkv, dims);
+    return g.low_rank(name, x, view, {dims[2].axis, dims[2].size * m.head_size}, name);
+  };
+  const TensorId q = part("q", query), k = part("k", key), v = part("v", key);
+  return {q, k, v};
 }
 
 void rotate(GraphBuilder& g, Qkv& t) {

@@ -19,14 +19,16 @@ TensorId mlp(GraphBuilder& g, TensorId x, const std::string& prefix, std::int64_
 }
 
 // A pre-norm transformer layer: x + attention(norm(x)), then x + mlp(norm(x)).
-OpGraph build_block(const Model& model, const GraphOptions& options, bool experts) {
+OpGraph build_block(const Model& model, const GraphOptions& options, LayerKind kind) {
   GraphBuilder g("block", model, options);
+  g.make_trainable(kind.trains);
   const TensorId in =
       g.input("block_in", g.tokens({{Axis::kHidden, model.hidden}}), g.residual_dtype());
-  TensorId y = attention(g, g.norm("norm1", in));
+  TensorId y = g.adapter("attention_adapter", attention(g, g.norm("norm1", in)));
   const TensorId middle = g.add("add1", in, g.dropout("proj_dropout", y));
   const TensorId x = g.norm("norm2", middle);
-  y = experts ? expert_mlp(g, x) : mlp(g, x, "", model.intermediate, model.mlp_bias);
+  y = g.adapter("mlp_adapter", kind.experts ? expert_mlp(g, x)
+                                            : mlp(g, x, "", model.intermediate, model.mlp_bias));
   const TensorId out = g.add("add2", middle, g.dropout("mlp_dropout", y));
   return g.finish(in, out);
 }

@@ -17,6 +17,7 @@ std::size_t leading(const std::vector<Dim>& dims) { return dims.at(0).axis == Ax
 GraphBuilder::GraphBuilder(std::string name, const Model& model, const GraphOptions& options)
     : model_(&model), options_(&options) {
   graph_.name = std::move(name);
+  makes_trainable_ = options.fine_tuning.kind == FineTuning::Kind::kNone;
 }
 
 DType GraphBuilder::compute_dtype() const { return stored(options_->compute); }
@@ -45,27 +46,27 @@ TensorId GraphBuilder::add_tensor(Tensor t) {
 
 TensorId GraphBuilder::input(std::string name, std::vector<Dim> dims, DType dtype) {
   return add_tensor(
-      {std::move(name), std::move(dims), dtype, TensorKind::kInput, kNoTensor, false});
+      {std::move(name), std::move(dims), dtype, TensorKind::kInput, kNoTensor, false, true});
 }
 
 TensorId GraphBuilder::parameter(std::string name, std::vector<Dim> dims) {
   return add_tensor({std::move(name), std::move(dims), stored(options_->parameters),
-                     TensorKind::kParameter, kNoTensor, makes_experts_});
+                     TensorKind::kParameter, kNoTensor, makes_experts_, makes_trainable_});
 }
 
 TensorId GraphBuilder::view(std::string name, TensorId base, std::vector<Dim> dims) {
   const Tensor& of = graph_.tensor(base);
-  return add_tensor({std::move(name), std::move(dims), of.dtype, of.kind, base, false});
+  return add_tensor({std::move(name), std::move(dims), of.dtype, of.kind, base, false, true});
 }
 
 TensorId GraphBuilder::activation(std::string name, std::vector<Dim> dims, DType dtype) {
   return add_tensor(
-      {std::move(name), std::move(dims), dtype, TensorKind::kActivation, kNoTensor, false});
+      {std::move(name), std::move(dims), dtype, TensorKind::kActivation, kNoTensor, false, true});
 }
 
 TensorId GraphBuilder::statistic(std::string name, std::vector<Dim> dims, DType dtype) {
   return add_tensor(
-      {std::move(name), std::move(dims), dtype, TensorKind::kStatistic, kNoTensor, false});
+      {std::move(name), std::move(dims), dtype, TensorKind::kStatistic, kNoTensor, false, true});
 }
 
 Op& GraphBuilder::op(OpKind kind, std::string name, std::vector<TensorId> inputs,
@@ -105,6 +106,45 @@ TensorId GraphBuilder::last_norm(const std::string& name, TensorId x) {
 
 TensorId GraphBuilder::linear(const std::string& name, TensorId x, Dim out, bool bias,
                               const std::string& result_name, const std::string& weight_name) {
+  return low_rank(name, x, product(name, x, out, bias, result_name, weight_name), out);
+}
+
+TensorId GraphBuilder::low_rank(const std::string& name, TensorId x, TensorId y, Dim out,
+                                const std::string& result_name) {
+  const FineTuning& how = options_->fine_tuning;
+  if (how.kind != FineTuning::Kind::kLora || !how.targeted(name)) return y;
+  const bool frozen = !makes_trainable_;
+  makes_trainable_ = true;
+  const TensorId narrow = product(name + ".lora_down", x, {Axis::kNone, how.rank}, false, {}, {});
+  const TensorId wide = product(name + ".lora_up", narrow, out, false, {}, {});
+  makes_trainable_ = !frozen;
+  const std::vector<Dim> dims = graph_.tensor(y).dims;
+  const TensorId scaled =
+      activation(name + ".lora_scale_out", graph_.tensor(wide).dims, compute_dtype());
+  op(OpKind::kScale, name + ".lora_scale", {wide}, {}, {scaled});
+  const TensorId sum =
+      activation(result_name.empty() ? name + ".lora_add_out" : result_name, dims, compute_dtype());
+  op(OpKind::kAdd, name + ".lora_add", {y, scaled}, {}, {sum});
+  return sum;
+}
+
+TensorId GraphBuilder::adapter(const std::string& name, TensorId x) {
+  const FineTuning& how = options_->fine_tuning;
+  if (how.kind != FineTuning::Kind::kAdapter) return x;
+  const bool frozen = !makes_trainable_;
+  makes_trainable_ = true;
+  const TensorId narrow = product(name + ".down", x, {Axis::kNone, how.rank}, false, {}, {});
+  const TensorId bent = activation(name + ".gelu_out", graph_.tensor(narrow).dims, compute_dtype());
+  op(OpKind::kGelu, name + ".gelu", {narrow}, {}, {bent});
+  const TensorId wide = product(name + ".up", bent, {Axis::kHidden, model_->hidden}, false, {}, {});
+  makes_trainable_ = !frozen;
+  const TensorId sum = activation(name + ".add_out", graph_.tensor(x).dims, compute_dtype());
+  op(OpKind::kAdd, name + ".add", {x, wide}, {}, {sum});
+  return sum;
+}
+
+TensorId GraphBuilder::product(const std::string& name, TensorId x, Dim out, bool bias,
+                               const std::string& result_name, const std::string& weight_name) {
   std::vector<Dim> dims = graph_.tensor(x).dims;
   const std::size_t features = leading(dims);
   Dim in = dims.at(features);

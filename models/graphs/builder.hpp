@@ -1,5 +1,6 @@
 #pragma once
 
+#include <compare>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,12 @@ class GraphBuilder {
   // `weight_name` replaces "<name>.weight", for a weight that another graph owns too.
   TensorId linear(const std::string& name, TensorId x, Dim out, bool bias,
                   const std::string& result_name = {}, const std::string& weight_name = {});
+  // x -> x + W_up gelu(W_down x), where adapters are trained; else `x` itself.
+  TensorId adapter(const std::string& name, TensorId x);
+  // `y`, a projection of `x` or a part of one, with LoRA's product of low rank added where the
+  // projection is a target: y + c W_up W_down x.
+  TensorId low_rank(const std::string& name, TensorId x, TensorId y, Dim out,
+                    const std::string& result_name = {});
   // silu(gate) * up of the fused projection's output, and times `weights` of each row.
   TensorId swiglu(const std::string& name, TensorId gate_up, Dim inner,
                   const std::string& silu_name = "silu", TensorId weights = kNoTensor);
@@ -54,22 +61,32 @@ class GraphBuilder {
   Op& last() { return graph_.ops.back(); }
   // Parameters made from now on are those of routed experts, or no longer.
   void make_experts(bool on) { makes_experts_ = on; }
+  // Parameters made from now on train, or are frozen.
+  void make_trainable(bool on) { makes_trainable_ = on; }
 
   // Checks the graph (check_graph) and gives it away.
   OpGraph finish(TensorId input, TensorId output);
 
  private:
   TensorId add_tensor(Tensor t);
+  // The product alone.
+  TensorId product(const std::string& name, TensorId x, Dim out, bool bias,
+                   const std::string& result_name, const std::string& weight_name);
 
   const Model* model_;
   const GraphOptions* options_;
   OpGraph graph_;
   bool makes_experts_ = false;
+  bool makes_trainable_ = true;
 };
 
 OpGraph build_embedding(const Model& model, const GraphOptions& options);
-// A layer, whose MLP is a mixture of experts or not.
-OpGraph build_block(const Model& model, const GraphOptions& options, bool experts);
+// A layer, whose MLP is a mixture of experts or not, and whose own parameters train or not.
+struct LayerKind {
+  bool experts = false, trains = true;
+  auto operator<=>(const LayerKind&) const = default;
+};
+OpGraph build_block(const Model& model, const GraphOptions& options, LayerKind kind);
 TensorId attention(GraphBuilder& g, TensorId x);
 TensorId mlp(GraphBuilder& g, TensorId x, const std::string& prefix, std::int64_t intermediate,
              bool bias);

@@ -10,6 +10,7 @@
 #include "sim/base/dtype.hpp"
 #include "sim/base/quantity.hpp"
 #include "sim/config/catalog.hpp"
+#include "sim/config/fine_tuning.hpp"
 
 namespace rehearse {
 
@@ -60,6 +61,7 @@ struct Training {
   double dropout = 0;
   bool causal = true;
   ExpertLoad expert_load;
+  FineTuning fine_tuning;
 
   bool operator==(const Training&) const = default;
 };

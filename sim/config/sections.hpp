@@ -14,6 +14,8 @@ namespace rehearse {
 // The field `precision` of `training`: a preset's name or a mapping.
 Precision read_precision(Reader& training);
 Training read_training(Reader& training);
+// The fields `lora`, `adapter` and `trainable_layers` of `training`.
+FineTuning read_fine_tuning(Reader& training);
 // Of another task than training: `training` has the precision alone.
 Training read_inference_training(Reader& training);
 Serving read_serving(Reader& serving);

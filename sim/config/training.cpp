@@ -42,9 +42,7 @@ Training read_training(Reader& r) {
   t.dropout = r.optional<double>("dropout", 0);
   t.causal = r.optional<bool>("causal", true);
   t.expert_load = read_expert_load(r.child("expert_load"));
-  refuse_unsupported(r, "lora", "fine-tuning with LoRA");
-  refuse_unsupported(r, "adapter", "fine-tuning with adapters");
-  refuse_unsupported(r, "trainable_layers", "fine-tuning of some layers");
+  t.fine_tuning = read_fine_tuning(r);
 
   if (t.global_batch_size % t.micro_batch_size != 0) {
     r.error("global_batch_size", std::to_string(t.global_batch_size) +

@@ -49,7 +49,7 @@ struct RunReport {
   // What plans differ in, as people write it: {"TP", "8"}, {"recompute", "full"}, ...
   std::vector<std::pair<std::string, std::string>> settings;
   std::string task = "training";
-  std::int64_t parameters = 0;
+  std::int64_t parameters = 0, trainable_parameters = 0;
   int gpus = 0;
   std::int64_t tokens_per_step = 0;
   Seconds step_time{0};

@@ -6,8 +6,11 @@ namespace rehearse {
 // the sequence and all heads into those of the whole sequence and a part of the heads, and
 // attention's result back. Key-value heads that are fewer than the ranks are replicated.
 OpGraph ulysses(OpGraph block, int ranks) {
-  const std::size_t first = find_operator(block, "qkv") + 1;
-  std::size_t at = first;
+  // Behind the projection, and LoRA's products beside it.
+  std::size_t at = find_operator(block, "qkv") + 1;
+  for (std::size_t i = at; i < block.ops.size(); ++i)
+    for (const char* name : {"qkv", "q", "k", "v"})
+      if (block.ops[i].name == std::string(name) + ".lora_add") at = i + 1;
   for (const char* name : {"q", "k", "v"})
     for (std::size_t t = 0; t < block.tensors.size(); ++t)
       if (block.tensors[t].name == name) {

@@ -29,6 +29,7 @@ class Bucketed final : public DataParallel {
   }
 
   void backward(StepWriter& w, const Unit& u, BackwardPart part, bool first, bool last) override {
+    if (!u.segments->has_backward()) return;
     const bool persistent = c_.runtime.persistent_gradients;
     if (!last) {
       run_backward(w, u, part, first ? GradientStore::kFresh : GradientStore::kAccumulate);

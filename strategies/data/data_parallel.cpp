@@ -56,6 +56,7 @@ Elements DataContext::padded(const Elements& of) const {
 }
 
 void run_backward(StepWriter& w, const Unit& unit, BackwardPart part, GradientStore store) {
+  if (!unit.segments->has_backward()) return;
   switch (part) {
     case BackwardPart::kAll:
       w.segment(unit.segments->backward(store), unit.position);

@@ -58,16 +58,18 @@ class FullySharded final : public DataParallel {
     if (last_of_root(u) || u.position == c_.units.back().position) release_copied(w);
   }
 
-  // The loss comes before the hooks of the model that has the head: see backward().
+  // The loss comes before the hooks of the model that has the head: see backward(). Where backward
+  // does not come there are no hooks.
   void before_backward(StepWriter& w, const Unit& u) override {
-    if (!has_loss(u)) enter(w, u);
+    if (!has_loss(u) && u.segments->has_backward()) enter(w, u);
   }
 
   void enter(StepWriter& w, const Unit& u) {
     use(w, u, false);
     // Prefetch the unit that backward needs next.
     const auto i = static_cast<std::size_t>(&u - c_.units.data());
-    if (i > 0 && c_.units[i - 1].chunk == u.chunk) gather(w, group_of(c_.units[i - 1]));
+    if (i > 0 && c_.units[i - 1].chunk == u.chunk && c_.units[i - 1].segments->has_backward())
+      gather(w, group_of(c_.units[i - 1]));
   }
 
   void backward(StepWriter& w, const Unit& u, BackwardPart part, bool first, bool last) override {

@@ -48,7 +48,7 @@ class InferenceBuilder {
   }
 
   Bytes activation_bytes() const {
-    const OpGraph& g = shared_.block().graph();
+    const OpGraph& g = shared_.layer(0).graph();
     return g.tensor(g.input).bytes();
   }
   Bytes token_bytes() const {

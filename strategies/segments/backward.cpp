@@ -85,7 +85,9 @@ bool SegmentBuilder::hands_on(const Op& op) const {
   return op.inputs.size() == 1 && gradient_root(op.inputs[0]) == gradient_root(op.outputs[0]);
 }
 
-void SegmentBuilder::input_gradients(const Op& op, bool alone) {
+// `of`: without those of inputs, the kernels of parameters alone, where they are kernels of their
+// own.
+void SegmentBuilder::input_gradients(const Op& op, GradKind of, bool alone) {
   const PassTemplate& pass = template_of(context_.runtime, graph_, op).backward;
   std::vector<Bytes> temporary = temporaries(pass, traffic_base(graph_, op));
   if (op.ring > 1) {
@@ -107,7 +109,12 @@ void SegmentBuilder::input_gradients(const Op& op, bool alone) {
     else
       later.push_back(in);
   }
-  if (!absorbed) kernels(input_gradient_kernels(context_, graph_, op, alone), op, pass.host);
+  if (!absorbed) {
+    std::vector<Kernel> list;
+    if (of == GradKind::kParameters) list = other_gradient_kernels(context_, graph_, op);
+    if (list.empty()) list = input_gradient_kernels(context_, graph_, op, alone);
+    kernels(list, op, pass.host);
+  }
   backward_communication(op);
   for (TensorId in : later) contribute(in, op, pass_through);
   if (!temporary.empty()) release(MemoryScope::kFrame, scratch);
@@ -244,7 +251,8 @@ std::vector<TensorId> SegmentBuilder::gather_again(const Op& op, bool beside_ker
 
 void SegmentBuilder::parameter_gradients(const Op& op, GradientStore store, Part part) {
   for (const Op& gather : graph_.ops) {
-    if (!overlaps(part) || gather.kind != OpKind::kGather) continue;
+    if (!overlaps(part) || gather.kind != OpKind::kGather || !wants_gradient(gather.outputs[0]))
+      continue;
     if (std::find(op.inputs.begin(), op.inputs.end(), gather.outputs[0]) == op.inputs.end())
       continue;
     reduced_.insert(gather.outputs[0]);
@@ -257,14 +265,14 @@ void SegmentBuilder::parameter_gradients(const Op& op, GradientStore store, Part
 // Whether the parameters of an operator have their gradients from the second part of a backward in
 // two.
 bool SegmentBuilder::deferred(const Op& op) const {
-  if (op.parameters.empty()) return false;
+  if (!trains(op)) return false;
   return is_product(op.kind) || context_.runtime.splits_backward_by_autograd;
 }
 
 // Whether the first part frees what an operator saved. Autograd keeps the graph for the second, but
 // for the loss, which nothing with parameters leads to.
 bool SegmentBuilder::freed_by_inputs(const Op& op) const {
-  if (!context_.runtime.splits_backward_by_autograd) return !is_product(op.kind);
+  if (!context_.runtime.splits_backward_by_autograd) return !is_product(op.kind) || !trains(op);
   return role_.last && (op.kind == OpKind::kCrossEntropy || op.kind == OpKind::kCast);
 }
 
@@ -327,8 +335,8 @@ void SegmentBuilder::backward_weights(GradientStore store) {
 void SegmentBuilder::backward_operator(const GradOp& step, GradientStore store, Part part) {
   const Op& op = graph_.ops[static_cast<std::size_t>(step.forward)];
   const bool later = part == Part::kInputs && deferred(op);
-  input_gradients(op, later);
-  if (!later && !op.parameters.empty() && !is_product(op.kind)) weight_gradients(op, store, false);
+  input_gradients(op, step.kind, later || !trains(op));
+  if (!later && trains(op) && !is_product(op.kind)) weight_gradients(op, store, false);
 }
 
 void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {
@@ -353,7 +361,8 @@ void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {
     if (!weights || part != Part::kInputs) {
       recompute_before(index);
       collect_views(op.outputs[0]);
-      if (again.empty() && (!product || weights || overlaps(part)))
+      const bool reads_inputs = !product || trains(op);
+      if (again.empty() && reads_inputs && (!product || weights || overlaps(part)))
         again = gather_again(op, product && overlaps(part));
       if (in_place) release_saved(index);
       if (weights)
@@ -374,7 +383,7 @@ void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {
       const bool frees = part == Part::kAll || (!autograd && freed_by_inputs(op));
       if (frees && !in_place) release_saved(index);
     }
-    if (pieces && (weights || (!product && !op.parameters.empty()))) cut(op.parameters);
+    if (pieces && (weights || (!product && trains(op)))) cut(op.parameters);
     if (pieces && ends_loss(steps, i)) cut({});
   }
   for (std::size_t i = 0; autograd && i < graph_.ops.size(); ++i)

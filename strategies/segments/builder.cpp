@@ -146,12 +146,6 @@ void SegmentBuilder::release_root(TensorId r) {
   }
 }
 
-bool SegmentBuilder::wants_gradient(TensorId t) const {
-  const Tensor& x = graph_.tensor(t);
-  if (!is_floating(x.dtype)) return false;
-  return x.kind != TensorKind::kParameter;
-}
-
 bool SegmentBuilder::recomputed(const Op& op) const {
   if (options_.recompute == Recompute::kFull) return true;
   if (options_.recompute == Recompute::kNone) return false;
@@ -170,7 +164,7 @@ std::set<TensorId> SegmentBuilder::saved_roots() const {
 }
 
 std::set<TensorId> SegmentBuilder::kept_roots() const {
-  const bool block = !role_.first && !role_.last;
+  const bool block = !role_.first && !role_.last && !backward_.ops.empty();
   if (options_.recompute == Recompute::kFull && block) return {root(graph_.input)};
   if (options_.recompute != Recompute::kSelective || !block) return saved_roots();
   // What recomputed operators make is kept only if others save it; what they read is kept.
@@ -188,7 +182,7 @@ std::set<TensorId> SegmentBuilder::kept_roots() const {
 std::size_t SegmentBuilder::recompute_end() const {
   if (context_.runtime.recomputes_whole_block) return graph_.ops.size();
   for (std::size_t i = graph_.ops.size(); i-- > 0;) {
-    if (backward_.saved[i].empty()) continue;
+    if (backward_.saved[i].empty() && !saves_weight(graph_.ops[i])) continue;
     const auto& outputs = graph_.ops[i].outputs;
     const bool saves_result = std::any_of(
         backward_.saved[i].begin(), backward_.saved[i].end(),

@@ -81,7 +81,14 @@ class SegmentBuilder {
   bool hands_on(const Op& op) const;
   void release_root(TensorId r);
   std::int32_t slot(TensorId r) const;
-  bool wants_gradient(TensorId t) const;
+  bool wants_gradient(TensorId t) const { return backward_.wanted[static_cast<std::size_t>(t)]; }
+  bool trains(const Op& op) const { return rehearse::trains(graph_, op); }
+  std::size_t index_of(const Op& op) const {
+    return static_cast<std::size_t>(&op - graph_.ops.data());
+  }
+  bool runs_backward(const Op& op) const { return backward_.runs[index_of(op)]; }
+  // A weight whose product backward needs, cast or not.
+  bool saves_weight(const Op& op) const { return is_product(op.kind) && runs_backward(op); }
   bool recomputed(const Op& op) const;
 
   void forward_operator(const Op& op, const std::set<TensorId>& keep, const FusedRun* run);
@@ -97,7 +104,8 @@ class SegmentBuilder {
   void count_saved(Part part);
   void parameter_gradients(const Op& op, GradientStore store, Part part);
   void cast_parameters(const Op& op);
-  void input_gradients(const Op& op, bool alone);
+  void drop_frozen_casts(const Op& op);
+  void input_gradients(const Op& op, GradKind of, bool alone);
   void backward_operator(const GradOp& step, GradientStore store, Part part);
   void backward_weights(GradientStore store);
   bool deferred(const Op& op) const;

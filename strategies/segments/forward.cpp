@@ -17,6 +17,16 @@ void SegmentBuilder::cast_parameters(const Op& op) {
   }
 }
 
+// torch.autocast keeps casts of parameters that train. A frozen one's is kept by what needs it in
+// backward, and by nothing where that is recomputed.
+void SegmentBuilder::drop_frozen_casts(const Op& op) {
+  if (!options_.autocast || !is_product(op.kind) || trains(op)) return;
+  const bool recomputes = options_.recompute == Recompute::kFull && !role_.first && !role_.last &&
+                          activity_ == Activity::kForward;
+  if (runs_backward(op) && !recomputes) return;
+  for (TensorId p : op.parameters) release(MemoryScope::kFrame, cast_slot(p));
+}
+
 bool SegmentBuilder::is_expert_exchange(OpKind kind) {
   return kind == OpKind::kDispatch || kind == OpKind::kReturn || kind == OpKind::kGatherTokens ||
          kind == OpKind::kScatterTokens;
@@ -90,7 +100,7 @@ void SegmentBuilder::forward_operator(const Op& op, const std::set<TensorId>& ke
   if (run) {
     if (&op == &graph_.ops[run->end - 1])
       kernels({fused_kernel(context_, graph_, *run)}, op, pass.host);
-    return;
+    return drop_frozen_casts(op);
   }
   std::vector<Bytes> temporary = temporaries(pass, traffic_base(graph_, op));
   // Keys and values of the hop that is computed and of the next.
@@ -101,6 +111,7 @@ void SegmentBuilder::forward_operator(const Op& op, const std::set<TensorId>& ke
   allocate(scratch, temporary);
   forward_kernels_of(op);
   if (!temporary.empty()) release(MemoryScope::kFrame, scratch);
+  drop_frozen_casts(op);
 }
 
 void SegmentBuilder::forward(const std::set<TensorId>& keep, std::size_t end, Activity activity,
@@ -138,7 +149,8 @@ void SegmentBuilder::forward(const std::set<TensorId>& keep, std::size_t end, Ac
     }
   }
   // An operator that saves only what it reads has made its casts when recomputation stops there.
-  if (end < graph_.ops.size() && !backward_.saved[end].empty()) cast_parameters(graph_.ops[end]);
+  if (end < graph_.ops.size() && (!backward_.saved[end].empty() || saves_weight(graph_.ops[end])))
+    cast_parameters(graph_.ops[end]);
 }
 
 }  // namespace rehearse

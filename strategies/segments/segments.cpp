@@ -28,7 +28,8 @@ SegmentMaker::SegmentMaker(Program& program, const KernelContext& context, const
     : program_(program),
       context_(context),
       graph_(with_fused_tensors(graph, context.runtime)),
-      backward_(without_gathered(derive_backward(graph_), graph_, context.runtime)),
+      backward_(
+          without_gathered(derive_backward(graph_, role.input_gradient), graph_, context.runtime)),
       role_(role),
       options_(options) {}
 
@@ -44,7 +45,7 @@ std::vector<SegmentMaker::Cast> SegmentMaker::casts_left() const {
   std::vector<Cast> out;
   if (!options_.autocast || !recomputes()) return out;
   for (const Op& op : graph_.ops)
-    if (is_product(op.kind))
+    if (is_product(op.kind) && trains(graph_, op))
       for (TensorId p : op.parameters)
         out.push_back({static_cast<std::int32_t>(2 + graph_.tensors.size()) + p,
                        Bytes(graph_.tensor(p).bytes().value / 2)});

@@ -17,8 +17,9 @@ namespace rehearse {
 // output is slot 1 of the frame after. Parameter gradients are kRank slots, one a parameter; that
 // of a weight which embedding and head share is kModel's kTiedSlot.
 struct GraphRole {
-  bool first = false;  // input is token ids: no gradient, nothing to free
-  bool last = false;   // output is the loss: its gradient is the start of backward
+  bool first = false;          // input is token ids: no gradient, nothing to free
+  bool last = false;           // output is the loss: its gradient is the start of backward
+  bool input_gradient = true;  // something before it trains
 };
 
 inline constexpr std::int32_t kTiedSlot = 0;
@@ -70,6 +71,8 @@ class SegmentMaker {
   SegmentId backward_weights(GradientStore store);
 
   const OpGraph& graph() const { return graph_; }
+  // Whether backward comes to it; without, there are no segments of a backward.
+  bool has_backward() const { return !backward_.ops.empty(); }
   // Stored size of a parameter's gradient, and whether it is the one that embedding and head share.
   Bytes gradient_bytes(TensorId parameter) const;
   bool tied(TensorId parameter) const;
@@ -86,7 +89,7 @@ class SegmentMaker {
 
  private:
   bool recomputes() const {
-    return options_.recompute == Recompute::kFull && !role_.first && !role_.last;
+    return options_.recompute == Recompute::kFull && !role_.first && !role_.last && has_backward();
   }
   SegmentId remembered(const std::string& name);
   SegmentId remember(const std::string& name, Segment segment);

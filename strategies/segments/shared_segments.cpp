@@ -1,5 +1,8 @@
 #include "strategies/segments/shared_segments.hpp"
 
+#include <map>
+#include <utility>
+
 namespace rehearse {
 namespace {
 
@@ -42,19 +45,24 @@ SharedSegments::SharedSegments(Program& program, const ModelGraphs& graphs,
   const KernelContext inner{runtime_.in_blocks(), plan.training.precision, plan.training.causal,
                             program};
   const SegmentOptions options = segment_options(plan, graphs.model, runtime_);
-  embedding_ = std::make_unique<SegmentMaker>(program, edge, graphs.embedding,
-                                              GraphRole{true, false}, options);
-  block_ = std::make_unique<SegmentMaker>(program, inner, graphs.block, GraphRole{}, options);
-  for (const OpGraph& g : graphs.variants)
-    variants_.push_back(std::make_unique<SegmentMaker>(program, inner, g, GraphRole{}, options));
-  layer_variants_ = graphs.layer_variants;
-  head_ =
-      std::make_unique<SegmentMaker>(program, edge, graphs.head, GraphRole{false, true}, options);
-}
-
-SegmentMaker& SharedSegments::layer(int l) const {
-  const int variant = layer_variants_.empty() ? -1 : layer_variants_[static_cast<std::size_t>(l)];
-  return variant < 0 ? *block_ : *variants_[static_cast<std::size_t>(variant)];
+  first_trainable_ = rehearse::first_trainable(graphs);
+  const auto make = [&](const KernelContext& context, const OpGraph& g, std::int64_t position) {
+    GraphRole role{position == 0, position == graphs.model.layers + 1, first_trainable_ < position};
+    return std::make_unique<SegmentMaker>(program, context, g, role, options);
+  };
+  embedding_ = make(edge, graphs.embedding, 0);
+  // One for each graph of a layer, and one more where the layer is the first that trains, or before.
+  std::map<std::pair<const OpGraph*, bool>, SegmentMaker*> made;
+  for (std::int64_t l = 0; l < graphs.model.layers; ++l) {
+    const OpGraph& g = layer_graph(graphs, l);
+    SegmentMaker*& maker = made[{&g, first_trainable_ < 1 + l}];
+    if (maker == nullptr) {
+      makers_.push_back(make(inner, g, 1 + l));
+      maker = makers_.back().get();
+    }
+    layers_.push_back(maker);
+  }
+  head_ = make(edge, graphs.head, graphs.model.layers + 1);
 }
 
 }  // namespace rehearse

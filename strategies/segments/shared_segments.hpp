@@ -16,15 +16,17 @@ class SharedSegments {
   SharedSegments(const SharedSegments&) = delete;
   SharedSegments& operator=(const SharedSegments&) = delete;
   SegmentMaker& embedding() const { return *embedding_; }
-  SegmentMaker& block() const { return *block_; }
-  SegmentMaker& layer(int l) const;
+  SegmentMaker& layer(int l) const { return *layers_[static_cast<std::size_t>(l)]; }
   SegmentMaker& head() const { return *head_; }
+  // Backward ends at the graph of this position (see first_trainable of ModelGraphs).
+  std::int64_t first_trainable() const { return first_trainable_; }
 
  private:
   Runtime runtime_;  // as the plan lets it be
-  std::unique_ptr<SegmentMaker> embedding_, block_, head_;
-  std::vector<std::unique_ptr<SegmentMaker>> variants_;  // of ModelGraphs
-  std::vector<int> layer_variants_;
+  std::unique_ptr<SegmentMaker> embedding_, head_;
+  std::vector<std::unique_ptr<SegmentMaker>> makers_;  // of layers, one for all that are alike
+  std::vector<SegmentMaker*> layers_;
+  std::int64_t first_trainable_ = 0;
 };
 
 }  // namespace rehearse

@@ -54,7 +54,9 @@ class Sharder {
         std::find_if(g.ops.begin(), g.ops.end(), [&](const Op& o) { return o.name == at; });
     if (it == g.ops.end()) return;
     const bool before = kind == OpKind::kGather;
-    const TensorId x = before ? it->inputs[0] : it->outputs[0];
+    // The sum with LoRA's product is what ranks meet over: both are parts of it.
+    const std::size_t behind = before ? 0 : index_of(g, at + ".lora_add", it - g.ops.begin());
+    const TensorId x = before ? it->inputs[0] : g.ops[behind].outputs[0];
     Tensor t = g.tensor(x);
     t.name += before ? ".gathered" : ".reduced";
     t.kind = TensorKind::kActivation;
@@ -68,13 +70,28 @@ class Sharder {
     op.outputs = {y};
     if (before) {
       it->inputs[0] = y;
+      for (Op& o : g.ops)
+        if (is_low_rank_of(o, at)) std::replace(o.inputs.begin(), o.inputs.end(), x, y);
       g.ops.insert(it, op);
     } else {
-      for (Op& o : g.ops)
-        if (&o != &*it) std::replace(o.inputs.begin(), o.inputs.end(), x, y);
+      for (std::size_t i = 0; i < g.ops.size(); ++i)
+        if (i != behind) std::replace(g.ops[i].inputs.begin(), g.ops[i].inputs.end(), x, y);
       if (g.output == x) g.output = y;
-      g.ops.insert(it + 1, op);
+      g.ops.insert(g.ops.begin() + static_cast<std::ptrdiff_t>(behind) + 1, op);
     }
+  }
+
+  static std::size_t index_of(const OpGraph& g, const std::string& name, std::ptrdiff_t otherwise) {
+    for (std::size_t i = 0; i < g.ops.size(); ++i)
+      if (g.ops[i].name == name) return i;
+    return static_cast<std::size_t>(otherwise);
+  }
+
+  // LoRA's first product beside a projection, or beside a part of the fused one.
+  static bool is_low_rank_of(const Op& op, const std::string& projection) {
+    const auto beside = [&](const std::string& name) { return op.name == name + ".lora_down"; };
+    return beside(projection) ||
+           (projection == "qkv" && (beside("q") || beside("k") || beside("v")));
   }
 
   std::int64_t share(const Dim& d) const {
@@ -119,6 +136,12 @@ class Sharder {
           for (TensorId i : op.inputs) whole.insert(i);
         }
     }
+    // And what LoRA's products make of columns that are cut.
+    for (auto op = g.ops.rbegin(); op != g.ops.rend(); ++op)
+      if (op->name.find(".lora_") != std::string::npos &&
+          std::any_of(op->outputs.begin(), op->outputs.end(),
+                      [&](TensorId o) { return whole.contains(o); }))
+        whole.insert(op->inputs.begin(), op->inputs.end());
     for (std::size_t i = 0; i < g.tensors.size(); ++i) {
       Tensor& t = g.tensors[i];
       bool cut = false;

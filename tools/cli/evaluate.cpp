@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "models/fine_tuning.hpp"
 #include "strategies/build_program.hpp"
 #include "strategies/plan_bound.hpp"
 #include "strategies/priced_segment.hpp"
@@ -19,7 +20,9 @@ struct Sharding {
         writer(simulation.program, plan, simulation.model, simulation.cluster, simulation.runtime),
         prices(simulation.program, simulation.cluster, Clocks::kSustained),
         meter(simulation.program, simulation.cluster) {
-    simulation.report.parameters = parameter_count(model);
+    const FineTuning& tuned = plan.training.fine_tuning;
+    simulation.report.parameters = parameter_count(model, tuned);
+    simulation.report.trainable_parameters = trainable_parameter_count(model, tuned);
     simulation.report.gpus = cluster.gpus();
   }
 

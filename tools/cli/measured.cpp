@@ -90,25 +90,21 @@ std::string precision_of(const Json& row) {
   return given == "bf16pure" ? "bf16" : given;
 }
 
-// What a row asks for that training of dense models under the plans of this version is not.
-std::string beyond(const Json& row) {
-  if (row.contains("lora")) return "LoRA is not simulated";
-  return "";
-}
-
 Json scenario_of(const Json& row) {
   const std::int64_t micro = row.at("micro_batch"), dp = row.at("plan").value("dp", 1);
   const int world = row.value("world", 1);
   const std::int64_t parts = ulysses(row) ? dp : 1, sequences = ulysses(row) ? 1 : dp;
+  Json training{{"sequence_length", row.at("seq").get<std::int64_t>() * parts},
+                {"micro_batch_size", micro},
+                {"global_batch_size", micro * row.at("num_micro").get<std::int64_t>() * sequences},
+                {"precision", precision_of(row)},
+                {"recompute", row.value("recompute", "none")}};
+  if (row.contains("lora"))  // of the attention's products
+    training["lora"] = {{"rank", row.at("lora")}, {"targets", {"qkv", "proj"}}};
   return {{"name", row.at("name")},
           {"model", model_of(row)},
           {"cluster", fmt::format("h200-{}", world)},
-          {"training",
-           {{"sequence_length", row.at("seq").get<std::int64_t>() * parts},
-            {"micro_batch_size", micro},
-            {"global_batch_size", micro * row.at("num_micro").get<std::int64_t>() * sequences},
-            {"precision", precision_of(row)},
-            {"recompute", row.value("recompute", "none")}}},
+          {"training", training},
           {"plan", plan_of(row)},
           {"runtime", row.value("compile", false) ? "pytorch-compile" : "pytorch-eager"}};
 }
@@ -152,8 +148,6 @@ MeasuredRun run_of(const Json& row, const std::string& file) {
   out.peak = largest(row, "peak_allocated_bytes");
   out.reserved = largest(row, "peak_reserved_bytes");
   out.kernels = kernels_of(row);
-  out.refused = beyond(row);
-  if (!out.refused.empty()) return out;
   const std::string text = scenario_of(row).dump(1);
   out.scenario = read_scenarios(parse_text(text, file), out.name);
   return out;

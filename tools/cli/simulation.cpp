@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "models/fine_tuning.hpp"
 #include "models/op_graph.hpp"
 #include "sim/base/format.hpp"
 #include "strategies/build_program.hpp"
@@ -27,7 +28,9 @@ Flops recomputed_flops(const Simulation& s) {
   o.sequence = t.sequence_length;
   const ModelGraphs graphs = build_graphs(s.model, o);
   Flops sum(0);
-  for (std::int64_t l = 0; l < s.model.layers; ++l) {
+  // What has no backward is not run again.
+  const std::int64_t first = std::max<std::int64_t>(0, first_trainable(graphs) - 1);
+  for (std::int64_t l = first; l < s.model.layers; ++l) {
     const OpGraph& g = layer_graph(graphs, l);
     for (const Op& op : g.ops) {
       const bool core = op.kind == OpKind::kAttention || op.kind == OpKind::kScores ||
@@ -61,10 +64,12 @@ void report_throughput(Simulation& s) {
   const std::int64_t attended =
       s.plan.task == Task::kDecode ? s.plan.inference.context_length : t.sequence_length;
   const double passes = training ? 1 : 1.0 / 3;  // forward alone
-  const Flops model = model_flops_per_token(s.model, attended, false) * (tokens * passes);
-  const Flops causal = s.plan.task == Task::kDecode
-                           ? model
-                           : model_flops_per_token(s.model, attended, true) * (tokens * passes);
+  const FineTuning& tuned = t.fine_tuning;
+  const Flops model = model_flops_per_token(s.model, attended, false, tuned) * (tokens * passes);
+  const Flops causal =
+      s.plan.task == Task::kDecode
+          ? model
+          : model_flops_per_token(s.model, attended, true, tuned) * (tokens * passes);
   r.tokens_per_second = tokens / r.step_time.value;
   r.tokens_per_second_per_gpu = r.tokens_per_second / gpus;
   r.model_tflops_per_gpu = per_gpu(model).value * 1e-12;
@@ -168,7 +173,8 @@ void describe(Simulation& s, const Scenario& scenario) {
   if (s.plan.task != Task::kTraining) r.task = s.plan.task == Task::kPrefill ? "prefill" : "decode";
   r.plan_text = plan_text(s.plan);
   r.settings = plan_settings(s.plan);
-  r.parameters = parameter_count(s.model);
+  r.parameters = parameter_count(s.model, s.plan.training.fine_tuning);
+  r.trainable_parameters = trainable_parameter_count(s.model, s.plan.training.fine_tuning);
   r.gpus = s.cluster.gpus();
 }
 

@@ -140,6 +140,7 @@ Json report_json(const RunReport& report) {
             {"hfu", number(report.hfu)},
             {"utilisation", number(report.utilisation)},
             {"parameters", report.parameters},
+            {"trainable_parameters", report.trainable_parameters},
             {"fits_in_memory", report.fits},
             {"peak_memory_bytes", report.peak_memory.value},
             {"peak_reserved_bytes", report.peak_reserved.value},

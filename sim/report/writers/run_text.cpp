@@ -72,7 +72,10 @@ std::string headline(const RunReport& r) {
                      format_percent(r.mfu), format_percent(r.mfu_causal), format_percent(r.hfu));
   out += fmt::format("GPUs compute    {} of the step, mean over GPUs\n",
                      format_percent(r.utilisation));
-  out += fmt::format("parameters      {}\n", format_count(r.parameters));
+  out += fmt::format("parameters      {}", format_count(r.parameters));
+  if (r.trainable_parameters != r.parameters && r.task == "training")
+    out += fmt::format(", {} trained", format_count(r.trainable_parameters));
+  out += "\n";
   return out;
 }
 
