@@ -102,6 +102,17 @@ void read_datasheet(Reader& reader, Gpu& gpu) {
   gpu.peak = read_peaks(reader.child("peak"));
 }
 
+HostLink read_host_link(Reader reader) {
+  HostLink out{reader.optional<BytesPerSecond>("bandwidth", BytesPerSecond(0)),
+               reader.optional<Seconds>("latency", Seconds(0))};
+  if (out.bandwidth.value < 0) reader.error("bandwidth", "'bandwidth' must not be negative");
+  if (out.latency.value < 0) reader.error("latency", "'latency' must not be negative");
+  const std::array notes = {std::string("source")};
+  reader.ignore(notes);
+  reader.finish();
+  return out;
+}
+
 Throttle read_throttle(Reader reader) {
   const Throttle out{reader.optional<FlopsPerSecond>("from", FlopsPerSecond(0)),
                      reader.optional<FlopsPerSecond>("per", FlopsPerSecond(0))};
@@ -181,6 +192,7 @@ Gpu read_gpu(const Value& tree) {
   read_datasheet(reader, gpu);
   const std::array notes = {std::string("source")};
   reader.ignore(notes);
+  gpu.host_link = read_host_link(reader.child("host_link"));
   read_efficiency(reader.child("efficiency"), gpu);
   gpu.kernels = read_kernels(gpu, reader.child("kernels"));
   gpu.power = read_power(reader);

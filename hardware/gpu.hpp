@@ -62,6 +62,12 @@ struct Throttle {
   }
 };
 
+// The way to the host's memory, one direction; both can be used at once.
+struct HostLink {
+  BytesPerSecond bandwidth{0};  // 0: not stated
+  Seconds latency{0};           // of a copy
+};
+
 // What-if factors of a GPU whose parts are faster than its file says.
 struct Faster {
   double compute = 1, memory = 1;
@@ -82,6 +88,7 @@ struct Gpu {
   Bytes context_memory{0};               // CUDA context, taken before the first tensor
   BytesPerSecond memory_bandwidth{0};
   Bytes l2{0};
+  HostLink host_link;
   // Sustained over burst rate under the power limit: of matrix products, which even in a burst draw
   // too much for the highest clock, and of all else that follows the clock.
   double sustained_products = 1, sustained_clock = 1;

@@ -17,7 +17,8 @@ LoweringState<Sink>::LoweringState(const Program& p, const Cluster& c, const Low
       meetings_(p.ranks.size() * kGroupKinds) {
   if constexpr (Sink::kAnnotates) {
     names = {sink.intern("issue"),        sink.intern("synchronize"),   sink.intern("nccl send"),
-             sink.intern("nccl receive"), sink.intern("nccl exchange"), {}};
+             sink.intern("nccl receive"), sink.intern("nccl exchange"), {},
+             sink.intern("Memcpy DtoH"),  sink.intern("Memcpy HtoD")};
     for (std::size_t i = 0; i < kCollectiveOps; ++i)
       names.collective[i] =
           sink.intern("nccl " + std::string(to_string(static_cast<CollectiveOp>(i))));

@@ -62,6 +62,12 @@ class LoweringState {
   struct Names {
     std::uint32_t issue = 0, synchronize = 0, send = 0, receive = 0, exchange = 0;
     std::array<std::uint32_t, kCollectiveOps> collective{};
+    std::uint32_t to_host = 0, from_host = 0;  // copies
+    std::uint32_t of(const CollectiveWork& work) const {
+      return work.group == GroupKind::kToHost     ? to_host
+             : work.group == GroupKind::kFromHost ? from_host
+                                                  : collective[static_cast<std::size_t>(work.op)];
+    }
   };
   Names names;
   // By machine and segment; empty where nothing varies.

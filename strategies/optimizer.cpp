@@ -62,6 +62,12 @@ void optimizer_step(StepWriter& w, const ResolvedPlan& plan, std::int64_t elemen
   around(w, rt.after_optimizer, base);
 }
 
+Bytes update_traffic(const ResolvedPlan& plan, std::int64_t elements) {
+  const PerElement b = per_element(plan);
+  const std::int64_t read = (b.master > 0 ? b.master : b.parameter) + b.gradient + b.moments;
+  return Bytes(elements * (read + b.parameter + b.master + b.moments));
+}
+
 Bytes optimizer_state_bytes(const ResolvedPlan& plan, std::int64_t elements) {
   const PerElement b = per_element(plan);
   return Bytes(elements * (b.moments + b.master));

@@ -10,6 +10,8 @@ namespace rehearse {
 void optimizer_step(StepWriter& w, const ResolvedPlan& plan, std::int64_t elements,
                     std::int64_t tensors);
 
+// What an update reads and writes.
+Bytes update_traffic(const ResolvedPlan& plan, std::int64_t elements);
 // Moments and master weights of `elements` parameters.
 Bytes optimizer_state_bytes(const ResolvedPlan& plan, std::int64_t elements);
 

@@ -41,6 +41,7 @@ class Checker {
     attention();
     context();
     fine_tuning();
+    offload();
     gpu_types();
     errors_.throw_if_any();
     return out_;
@@ -323,6 +324,33 @@ class Checker {
     f.last = 0;
   }
 
+  void offload() {
+    const Offload& o = s_.plan.offload;
+    out_.gpus_per_node = cluster_.gpus_per_node;
+    if (!o.any()) return;
+    const auto refuse = [&](std::string message, std::string hint = {}) {
+      error("plan.offload", std::move(message), std::move(hint));
+    };
+    if (s_.task != Task::kTraining) return refuse("inference is not simulated with offload");
+    if (cluster_.gpu.host_link.bandwidth.value == 0)
+      refuse(fmt::format("GPU {} does not say how fast its link to the host is", cluster_.gpu.name),
+             "host_link in the GPU's file does");
+    if (o.updates_on_host() && runtime_.host_update_bandwidth.value == 0)
+      refuse(fmt::format("runtime {} does not say how fast the host updates", runtime_.name),
+             "host.update_bandwidth in the runtime's file does");
+    if (o.parameters && s_.plan.zero_stage < 2)
+      refuse("parameters are offloaded as FSDP keeps them, in shards",
+             "zero_stage: 3 (or 2) shards them, on one GPU too");
+    if (o.updates_on_host() && out_.pipeline > 1 && out_.schedule->copies() > 1)
+      refuse(
+          fmt::format("schedule {} keeps two copies of every parameter, which are not updated "
+                      "on the host",
+                      out_.schedule->name));
+    if (o.activations && out_.pipeline > 1 && out_.schedule->splits_backward)
+      refuse(fmt::format("schedule {} splits backward, and would need activations twice",
+                         out_.schedule->name));
+  }
+
   // Ranks that meet in every segment go at the pace of the slowest, which two types of GPU may be
   // in turn.
   void gpu_types() {
@@ -377,6 +405,17 @@ ResolvedPlan resolve_plan(const Scenario& scenario, const Model& model, const Cl
   return Checker(scenario, model, cluster, runtime).resolve();
 }
 
+std::string offload_text(const Offload& o) {
+  std::string out;
+  const auto add = [&](bool on, const char* what) {
+    if (on) out += (out.empty() ? "" : ", ") + std::string(what);
+  };
+  add(o.optimizer, "optimizer");
+  add(o.parameters, "parameters");
+  add(o.activations, "activations");
+  return out.empty() ? "nothing" : out;
+}
+
 std::string plan_text(const ResolvedPlan& p) {
   std::string out;
   const auto add = [&](const std::string& text) { out += (out.empty() ? "" : " ") + text; };
@@ -392,6 +431,7 @@ std::string plan_text(const ResolvedPlan& p) {
   if (p.expert > 1) add(fmt::format("ep {}", p.expert));
   if (p.expert_tensor != p.tensor && p.expert > 1) add(fmt::format("etp {}", p.expert_tensor));
   if (p.plan.zero_stage > 0) add(fmt::format("zero {}", p.plan.zero_stage));
+  if (p.plan.offload.any()) add("offload " + offload_text(p.plan.offload));
   if (p.training.recompute != Recompute::kNone)
     add(p.training.recompute == Recompute::kFull ? "recompute full" : "recompute selective");
   return out;

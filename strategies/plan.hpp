@@ -22,6 +22,7 @@ struct ResolvedPlan {
   int micro_batches = 1;  // per data-parallel rank and step
   const Schedule* schedule = nullptr;
   std::vector<int> stage_layers;  // of every stage in model order
+  int gpus_per_node = 1;
   AttentionMethod attention = AttentionMethod::kFlash;
   Plan plan;
   Training training;
@@ -34,6 +35,10 @@ struct ResolvedPlan {
   int micro_batches_of_copy() const { return micro_batches / schedule->copies(); }
   // Ranks that hold the same parameters and meet to reduce gradients; ZeRO cuts over them.
   int replicas() const { return data * context; }
+  // Whether each of them keeps a part alone (FSDP, which offloads parameters of one replica too).
+  bool shards() const {
+    return plan.zero_stage >= 2 && (replicas() > 1 || plan.offload.parameters);
+  }
   // Those of a layer's experts.
   int expert_replicas() const { return tensor * context * data / (expert * expert_tensor); }
   // Of latent attention in inference.
@@ -55,6 +60,8 @@ ResolvedPlan resolve_plan(const Scenario& scenario, const Model& model, const Cl
 // Layers of each stage when the file says `auto`, as the runtime cuts (interface.md).
 std::vector<int> automatic_cuts(int layers, int stages, bool megatron);
 
+// "optimizer, activations", "nothing"
+std::string offload_text(const Offload& offload);
 // "dp 4", "tp 2 pp 2 1f1b", ...
 std::string plan_text(const ResolvedPlan& plan);
 

@@ -99,6 +99,7 @@ class Bounds {
 
   // What a rank's forwards before its first backward leave.
   std::int64_t kept(int rank, const std::vector<Action>& actions) const {
+    if (plan_.plan.offload.activations) return 0;
     std::int64_t sum = 0;
     for (const Action& a : actions) {
       if (!forward(a)) break;

@@ -40,6 +40,7 @@ std::vector<std::pair<std::string, std::string>> plan_settings(const ResolvedPla
   add("global batch", p.training.global_batch_size);
   add("sequence", p.training.sequence_length);
   add("recompute", kRecompute[static_cast<int>(p.training.recompute)]);
+  add("offload", offload_text(p.plan.offload));
   add("trained", fine_tuning_text(p.training.fine_tuning));
   add("precision", p.training.precision.name);
   return out;

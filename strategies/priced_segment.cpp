@@ -28,7 +28,8 @@ void Prices::update() {
     std::erase_if(known_, [kind](const Known& k) { return k.group == kind; });
     inside |= kind != GroupKind::kData && kind != GroupKind::kPipeline &&
               kind != GroupKind::kEmbedding && kind != GroupKind::kCopies &&
-              kind != GroupKind::kExpertData;
+              kind != GroupKind::kExpertData && kind != GroupKind::kToHost &&
+              kind != GroupKind::kFromHost;
   }
   constexpr std::size_t kForgotten = 4096;  // prices of groups that were: not to be kept for ever
   if (inside || collectives_.size() > kForgotten) {
@@ -50,6 +51,13 @@ std::int64_t Prices::kernel(std::size_t machine, const KernelWork& work) const {
 
 namespace {
 
+CollectivePrice host_copy(const HostLink& link, Bytes bytes) {
+  CollectivePrice p;
+  p.time = link.latency + bytes / link.bandwidth;
+  p.payload = p.wire_bytes_per_rank = bytes;
+  return p;
+}
+
 // Few distinct slowdowns are few classes of tasks.
 Slowdowns rounded(const Slowdowns& s) {
   return {std::round(s.kernel * 50) / 50, std::round(s.collective * 50) / 50};
@@ -70,11 +78,13 @@ std::pair<std::int32_t, std::int64_t> Prices::collective(std::size_t machine,
   if (at != known_.end() && !(k < *at)) return {at->index, at->time};
   CommGroup group = program_.groups[static_cast<int>(work.group)];
   group.links = links;
-  const CollectivePrice p = price_collective(cluster_, work.op, work.bytes, group);
+  const bool to_host = work.group == GroupKind::kToHost || work.group == GroupKind::kFromHost;
+  const CollectivePrice p = to_host ? host_copy(cluster_.gpu.host_link, work.bytes)
+                                    : price_collective(cluster_, work.op, work.bytes, group);
   k.index = static_cast<std::int32_t>(collectives_.size());
   k.time = to_sim_time(p.time).ps;
-  collectives_.push_back({std::string(to_string(work.op)), std::string(to_string(work.group)),
-                          p.payload, p.wire_bytes_per_rank});
+  collectives_.push_back({to_host ? "copy" : std::string(to_string(work.op)),
+                          std::string(to_string(work.group)), p.payload, p.wire_bytes_per_rank});
   known_.insert(at, k);
   return {k.index, k.time};
 }

@@ -23,6 +23,10 @@ std::string_view to_string(GroupKind g) {
       return "ep";
     case GroupKind::kExpertData:
       return "edp";
+    case GroupKind::kToHost:
+      return "to_host";
+    case GroupKind::kFromHost:
+      return "from_host";
   }
   return "";
 }
@@ -41,6 +45,10 @@ std::string_view to_string(StreamKind s) {
       return "nccl pp";
     case StreamKind::kCopy:
       return "gather copy-in";
+    case StreamKind::kToHost:
+      return "to host";
+    case StreamKind::kFromHost:
+      return "from host";
   }
   return "";
 }

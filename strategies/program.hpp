@@ -30,7 +30,8 @@ namespace rehearse {
 // the same parameters; those of experts in kExpertData, the ranks that have the same experts.
 // kExpert: the ranks that share a layer's experts. kEmbedding: the first and last stage, where both
 // hold a tied embedding. kCopies: the two pipeline ranks that hold the same stages, where a
-// schedule has two copies of the model.
+// schedule has two copies of the model. kToHost and kFromHost: a GPU and its host, whose link has
+// two directions; messages there are copies.
 enum class GroupKind : std::uint8_t {
   kTensor,
   kContext,
@@ -39,11 +40,13 @@ enum class GroupKind : std::uint8_t {
   kEmbedding,
   kCopies,
   kExpert,
-  kExpertData
+  kExpertData,
+  kToHost,
+  kFromHost
 };
-inline constexpr int kGroupKinds = 8;
-std::string_view to_string(
-    GroupKind g);  // "tp", "cp", "dp", "pp", "embedding", "copies", "ep", "edp"
+inline constexpr int kGroupKinds = 10;
+std::string_view to_string(GroupKind g);  // "tp", "cp", "dp", "pp", "embedding", "copies", "ep",
+                                          // "edp", "to_host", "from_host"
 
 // What a rank runs on, where ranks differ (Cluster::deviations).
 struct Machine {
@@ -71,9 +74,11 @@ enum class StreamKind : std::uint8_t {
   kSendNext,
   kSendPrevious,
   kMessages,
-  kCopy  // copies around gathers (FSDP's copy-in)
+  kCopy,     // copies around gathers (FSDP's copy-in)
+  kToHost,   // copies to the host's memory
+  kFromHost  // and back
 };
-inline constexpr int kStreamKinds = 6;
+inline constexpr int kStreamKinds = 8;
 std::string_view to_string(StreamKind s);
 
 // Memory is named by frame and slot, so that a segment can be called for any layer and micro-batch.
@@ -182,7 +187,7 @@ struct Wait {
   EventId event = 0;
   StreamKind stream{};
 };
-struct HostWait {  // the host goes on when the event has happened
+struct HostWait {  // the host goes on when the event has happened, with the step's host time
   EventId event = 0;
 };
 struct Memory {

@@ -4,10 +4,12 @@
 #include <map>
 #include <memory>
 #include <numeric>
+#include <span>
 #include <tuple>
 #include <utility>
 
 #include "strategies/data/data_parallel.hpp"
+#include "strategies/offload.hpp"
 #include "strategies/optimizer.hpp"
 #include "strategies/rank_units.hpp"
 #include "strategies/shared_gradients.hpp"
@@ -36,13 +38,13 @@ class RankBuilder {
 
   void build_residents() {
     make_units();
-    data_ = make_data_parallel({plan_, runtime_, units_, replicas_});
+    data_ = make_data_parallel(context());
     residents();
   }
 
   void build() {
     make_units();
-    data_ = make_data_parallel({plan_, runtime_, units_, replicas_});
+    data_ = make_data_parallel(context());
     data_->begin_step(writer_);
     if (runtime_.orders_messages) message_buffers(true);
     for (const PipelineStep& s : pipeline_) step(s);
@@ -53,7 +55,10 @@ class RankBuilder {
     reduce_shared_gradients(writer_, plan_, model_, units_, place_.pipeline);
     rank_.setup.update = rank_.steps.calls().size();
     writer_.begin_pass(0);
-    optimizer_step(writer_, plan_, data_->updated_elements(), data_->updated_tensors());
+    if (plan_.plan.offload.updates_on_host())
+      host_.update(writer_);
+    else
+      optimizer_step(writer_, plan_, data_->updated_elements(), data_->updated_tensors());
     data_->after_optimizer(writer_);
     release_outputs();
     if (runtime_.orders_messages) message_buffers(false);
@@ -61,6 +66,11 @@ class RankBuilder {
   }
 
  private:
+  DataContext context() {
+    HostOptimizer* host = plan_.plan.offload.updates_on_host() ? &host_ : nullptr;
+    return {plan_, runtime_, units_, replicas_, host};
+  }
+
   struct Chunk : RankChunk {
     int inputs = 0, weights = 0;  // micro-batches that ran each part of backward so far
   };
@@ -262,8 +272,10 @@ class RankBuilder {
     for (std::size_t i : c.units) {
       data_->before_forward(writer_, units_[i]);
       writer_.segment(units_[i].segments->forward(), units_[i].position);
+      if (plan_.plan.offload.activations) activations_.after_forward(writer_, units_[i]);
       data_->after_forward(writer_, units_[i]);
     }
+    activations_.end_forward(writer_);
     for (std::size_t i : c.units)
       for (const SegmentMaker::Cast& cast : units_[i].segments->casts_left())
         writer_.release(MemoryScope::kFrame, units_[i].position, cast.slot, cast.bytes,
@@ -289,7 +301,11 @@ class RankBuilder {
     for (auto i = c.units.rbegin(); i != c.units.rend(); ++i) {
       const Unit& u = units_[*i];
       if (part != BackwardPart::kWeights) data_->before_backward(writer_, u);
-      split_host(part, static_cast<double>(*i - c.units.front()));
+      const std::size_t below = *i - c.units.front();
+      split_host(part, static_cast<double>(below));
+      if (plan_.plan.offload.activations)
+        activations_.before_backward(
+            writer_, std::span(units_).subspan(c.units.front(), c.units.size()), below);
       data_->backward(writer_, u, part, turn.first, turn.last);
     }
     if (runtime_.orders_messages && part != BackwardPart::kInputs && before)
@@ -356,7 +372,8 @@ class RankBuilder {
   void residents() {
     rank_.parameters = data_->parameter_bytes();
     rank_.persistent_gradients = data_->persistent_gradient_bytes();
-    rank_.optimizer_states = optimizer_state_bytes(plan_, data_->updated_elements());
+    if (!plan_.plan.offload.updates_on_host())
+      rank_.optimizer_states = optimizer_state_bytes(plan_, data_->updated_elements());
     // Token ids and targets of the step, and the workspaces of the matrix library.
     const Bytes ids(16 * plan_.training.sequence_length / plan_.context *
                     plan_.training.micro_batch_size * plan_.micro_batches);
@@ -395,6 +412,8 @@ class RankBuilder {
   std::map<std::tuple<Kind, ActionKind, int>, std::uint32_t> written_;
   std::vector<EventId> exchanges_;  // the end of each
   std::unique_ptr<DataParallel> data_;
+  HostOptimizer host_{plan_};
+  ActivationOffload activations_;
 };
 
 }  // namespace

@@ -214,8 +214,7 @@ bool RankLowering<Sink>::run_collective(const RunCollective& c) {
     streams_.wait_for_task(Streams::lane(c.stream), streams_.issue(streams_.now->host));
   const auto [index, time] = state_.prices.collective(rank_.machine, c.work);
   return meetings_.run(Streams::lane(c.stream), c.work.group, time, [&, which = index] {
-    TaskInfo i = streams_.info(Activity::kCollective,
-                               state_.names.collective[static_cast<std::size_t>(c.work.op)], 0);
+    TaskInfo i = streams_.info(Activity::kCollective, state_.names.of(c.work), 0);
     if constexpr (Sink::kAnnotates) i.label = state_.sink.name_of(c.label);
     i.collective = which;
     return i;
@@ -273,6 +272,7 @@ struct RankLowering<Sink>::Visitor {
   bool operator()(const HostWait& e) const {
     r.flush();
     r.streams_.synchronize(r.events_[static_cast<std::size_t>(e.event)]);
+    if (r.streams_.now->host > 0) r.streams_.issue(r.streams_.now->host, 0);
     return true;
   }
   bool operator()(const Memory& m) const {

@@ -36,9 +36,12 @@ StreamId RankStreams<Sink>::stream(std::size_t l) {
   LaneState& s = lanes_[l];
   if (s.stream != kNoStream) return s.stream;
   const bool kernels = l == lane(StreamKind::kCompute) || l == lane(StreamKind::kCopy);
-  const StreamClass cls = kernels          ? StreamClass::kForeground
-                          : l == kHostLane ? StreamClass::kIndependent
-                                           : StreamClass::kBackground;
+  // Copy engines take nothing of what kernels need.
+  const bool independent =
+      l == kHostLane || l == lane(StreamKind::kToHost) || l == lane(StreamKind::kFromHost);
+  const StreamClass cls = kernels       ? StreamClass::kForeground
+                          : independent ? StreamClass::kIndependent
+                                        : StreamClass::kBackground;
   return s.stream = state_.sink.add_stream(index_, cls, lane_name(l, kTensorLane).c_str());
 }
 

@@ -149,6 +149,7 @@ void read_host(Reader r, Runtime& out) {
   out.host_per_module = r.optional<Seconds>("per_module", Seconds(0));
   out.host_optimizer = r.optional<Seconds>("optimizer", Seconds(0));
   out.host_optimizer_per_tensor = r.optional<Seconds>("optimizer_per_tensor", Seconds(0));
+  out.host_update_bandwidth = r.optional<BytesPerSecond>("update_bandwidth", BytesPerSecond(0));
   out.host_per_collective = r.optional<Seconds>("per_collective", Seconds(0));
   out.host_per_message = r.optional<Seconds>("per_message", Seconds(0));
   out.host_per_unshard = r.optional<Seconds>("per_unshard", Seconds(0));

@@ -77,6 +77,8 @@ struct Runtime {
   Seconds host_per_module{0};  // each forward and backward of a graph
   Seconds host_optimizer{0};   // per step
   Seconds host_optimizer_per_tensor{0};
+  // Of the host's memory, in an update of offloaded states by all its processors; 0: not known.
+  BytesPerSecond host_update_bandwidth{0};
   Seconds host_per_collective{0};
   Seconds host_per_message{0};
   Seconds host_per_unshard{0};        // FSDP: hooks around one gather

@@ -36,7 +36,19 @@ EventId StepWriter::record(StreamKind stream) {
 
 void StepWriter::wait(StreamKind stream, EventId event) { emit(Wait{event, stream}); }
 
-void StepWriter::host_wait(EventId event) { emit(HostWait{event}); }
+void StepWriter::host_wait(EventId event, Seconds then) {
+  rank_.steps.push_back({HostWait{event}, then, micro_batch_, chunk_});
+}
+
+EventId StepWriter::copy(GroupKind direction, StreamKind after, Bytes bytes,
+                         const std::string& label) {
+  const StreamKind stream =
+      direction == GroupKind::kToHost ? StreamKind::kToHost : StreamKind::kFromHost;
+  order(after, stream);
+  emit(RunCollective{
+      {CollectiveOp::kSendRecv, direction, bytes}, stream, program_.intern(label), keys_++});
+  return record(stream);
+}
 
 void StepWriter::send(int peer, std::uint32_t tag, Bytes bytes, StreamKind stream) {
   pending_host_ += runtime_.host_per_message;

@@ -39,7 +39,11 @@ class StepWriter {
   void wait(StreamKind stream, EventId event);
   // `after` waits for all that `before` has been given.
   void order(StreamKind before, StreamKind after) { wait(after, record(before)); }
-  void host_wait(EventId event);
+  // The host waits, and then works for some time.
+  void host_wait(EventId event, Seconds then = Seconds(0));
+  // Bytes over the link to the host, to it or from it, on the stream of that direction after what
+  // the stream `after` has been given.
+  EventId copy(GroupKind direction, StreamKind after, Bytes bytes, const std::string& label);
   void host(Seconds time) { pending_host_ += time; }
   void send(int peer, std::uint32_t tag, Bytes bytes, StreamKind stream);
   void receive(int peer, std::uint32_t tag, Bytes bytes);
@@ -55,6 +59,7 @@ class StepWriter {
                MemoryCategory category);
 
   const Runtime& runtime() const { return runtime_; }
+  int positions() const { return program_.positions; }
   Program& program() { return program_; }
   RankProgram& rank() { return rank_; }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/base/suggest.hpp"
 #include "sim/config/sections.hpp"
 
 namespace rehearse {
@@ -91,7 +92,22 @@ void read_zero(Reader& r, bool megatron, Plan& plan) {
   if (plan.bucket_size.value <= 0) r.error("bucket_size", "expected a size above zero");
 }
 
-void read_unsupported(Reader& r) { refuse_unsupported(r, "offload", "offloading to the host"); }
+Offload read_offload(Reader& r) {
+  static const std::vector<std::string> kWhat{"optimizer", "parameters", "activations"};
+  Offload out;
+  for (const std::string& what : r.list<std::string>("offload")) {
+    if (what == kWhat[0]) {
+      out.optimizer = true;
+    } else if (what == kWhat[1]) {
+      out.parameters = true;
+    } else if (what == kWhat[2]) {
+      out.activations = true;
+    } else {
+      r.error("offload", "'" + what + "' is not offloaded", suggestion(what, kWhat));
+    }
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -127,7 +143,7 @@ Plan read_plan(Reader& r, const std::string& runtime_name) {
   plan.expert_dispatch = static_cast<ExpertDispatch>(r.choice("expert_dispatch", kDispatch, 0));
   read_zero(r, megatron, plan);
   plan.rank_order = read_rank_order(r);
-  read_unsupported(r);
+  plan.offload = read_offload(r);
   return plan;
 }
 

@@ -123,6 +123,17 @@ struct Serving {
   int prefill_gpus = 0, decode_gpus = 0;  // 0: every GPU does both
 };
 
+// What lives in the host's memory and travels over the link to the GPU.
+struct Offload {
+  bool optimizer = false;    // its states: the host's processors update
+  bool parameters = false;   // and with them all that is of parameters (ZeRO 2 and 3)
+  bool activations = false;  // from a layer's forward to its backward
+
+  bool updates_on_host() const { return optimizer || parameters; }
+  bool any() const { return optimizer || parameters || activations; }
+  bool operator==(const Offload&) const = default;
+};
+
 struct Plan {
   int data_parallel = 0;  // 0: derived from the cluster's size
   int tensor_parallel = 1;
@@ -143,6 +154,7 @@ struct Plan {
   Bytes bucket_size{25 << 20};
   // Blocking: computing stops while a rank sends, and the host waits for every message.
   PipelineMessages pipeline_messages = PipelineMessages::kOverlap;
+  Offload offload;
   std::vector<std::string> rank_order{"tp", "cp", "ep", "dp", "pp"};  // innermost first
 
   bool operator==(const Plan&) const = default;

@@ -26,7 +26,4 @@ Plan read_plan(Reader& plan, const std::string& runtime_name);
 Variation read_variation(Reader& variation);
 std::optional<Failures> read_failures(Reader& failures);
 
-// Refuses `key` where it is given: a name that is settled, for something that cannot be simulated.
-void refuse_unsupported(Reader& r, const std::string& key, const std::string& feature);
-
 }  // namespace rehearse

@@ -6,12 +6,6 @@
 
 namespace rehearse {
 
-void refuse_unsupported(Reader& r, const std::string& key, const std::string& feature) {
-  if (!r.raw(key).is_null()) {
-    r.error(key, "this version does not simulate " + feature);
-  }
-}
-
 namespace {
 
 ExpertLoad read_expert_load(Reader r) {

@@ -52,7 +52,11 @@ class Bucketed final : public DataParallel {
     }
   }
 
-  void finish_backward(StepWriter& w) override { w.order(StreamKind::kData, StreamKind::kCompute); }
+  void finish_backward(StepWriter& w) override {
+    w.order(StreamKind::kData, StreamKind::kCompute);
+    if (c_.host != nullptr && !owned_.empty())
+      c_.host->gradients(w, StreamKind::kData, updated_elements());
+  }
 
   void after_optimizer(StepWriter& w) override {
     if (c_.plan.plan.zero_stage == 1) share_parameters(w);
@@ -183,6 +187,9 @@ class Bucketed final : public DataParallel {
     w.collective(
         StreamKind::kData, scatter ? CollectiveOp::kReduceScatter : CollectiveOp::kAllReduce,
         c_.group(b.expert), Bytes(elements * size_of(c_.precision().reduce).value), "gradients");
+    if (c_.host == nullptr || !owned_.empty()) return;
+    const std::int64_t n = scatter ? c_.replicas_of(b.expert) : 1;
+    c_.host->gradients(w, StreamKind::kData, (elements + n - 1) / n);
   }
 
   // ZeroRedundancyOptimizer: parameters by size, largest first, each to the rank with least.

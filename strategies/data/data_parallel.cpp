@@ -105,7 +105,7 @@ std::vector<std::int64_t> trainable_parameter_elements(const DataContext& c) {
 }
 
 void set_up_states(Setup& setup, const DataContext& c, std::span<const std::int64_t> elements) {
-  if (c.plan.training.optimizer != OptimizerKind::kAdamW) return;
+  if (c.plan.training.optimizer != OptimizerKind::kAdamW || c.host != nullptr) return;
   const std::int64_t size = size_of(c.precision().optimizer_states).value;
   for (std::int64_t n : elements) setup.states.insert(setup.states.end(), 2, Bytes(n * size));
 }
@@ -126,7 +126,7 @@ bool shares_whole_parameters(const ResolvedPlan& plan, const Runtime& runtime) {
 std::unique_ptr<DataParallel> make_data_parallel(const DataContext& c) {
   const Plan& p = c.plan.plan;
   const bool several = c.plan.replicas() > 1;
-  if (several && p.zero_stage >= 2) return make_fully_sharded(c);
+  if (c.plan.shards()) return make_fully_sharded(c);
   if (several && (p.gradient_sync == GradientSync::kOverlap || p.zero_stage == 1))
     return make_bucketed(c);
   return make_replicated(c);

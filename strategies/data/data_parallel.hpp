@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "strategies/offload.hpp"
 #include "strategies/plan.hpp"
 #include "strategies/segments/segments.hpp"
 #include "strategies/step_writer.hpp"
@@ -73,6 +74,7 @@ struct DataContext {
   const Runtime& runtime;
   std::span<Unit> units;          // of this rank, by position
   std::span<const int> replicas;  // that this rank stands for: the one that owns most counts
+  HostOptimizer* host = nullptr;  // where the update is the host's
   const Precision& precision() const { return plan.training.precision; }
   Elements elements() const;   // of all units
   Elements trainable() const;  // those that get gradients and are updated

@@ -13,6 +13,7 @@ enum Slot : std::int32_t {
   kUnsharded,
   kReduceInput,
   kShard,
+  kHostShare,
   kAccumulated,
   kReduceOutput
 };
@@ -91,7 +92,7 @@ class FullySharded final : public DataParallel {
     if (last || !keeps_parameters()) reshard(w, g);
     if (!trained_.contains(g)) return;
     if (last || reduces_each())
-      reduce(w, u, first);
+      reduce(w, u, first, last);
     else if (accumulates_wide())
       accumulate(w, u, first);
   }
@@ -100,6 +101,7 @@ class FullySharded final : public DataParallel {
     if (reduced_ >= 0) w.wait(StreamKind::kCompute, reduced_);
     if (pending_input_ >= 0) w.release(MemoryScope::kRank, pending_input_, kReduceInput);
     pending_input_ = -1;
+    free_sent(w);
   }
 
   void after_optimizer(StepWriter& w) override {
@@ -123,7 +125,8 @@ class FullySharded final : public DataParallel {
                           [&](const auto& w) { return !is_edge(*w.first); });
     for (const auto& [u, ids] : whole)
       for (std::size_t i = 0; i < ids.size(); ++i) {
-        setup.allocate(Bytes(share_of(u->parameters[i]) * size));
+        if (!c_.plan.plan.offload.parameters)
+          setup.allocate(Bytes(share_of(u->parameters[i]) * size));
         setup.release(ids[i]);
       }
     std::vector<std::int64_t> shares;
@@ -134,6 +137,7 @@ class FullySharded final : public DataParallel {
   }
 
   Bytes parameter_bytes() const override {
+    if (c_.plan.plan.offload.parameters) return Bytes(0);
     return Bytes(c_.share(c_.elements()).all() * size_of(c_.precision().parameters).value);
   }
 
@@ -198,6 +202,12 @@ class FullySharded final : public DataParallel {
     const Elements mine = c_.share(groups_.at(g));
     const Bytes stored(mine.all() * size_of(c_.precision().parameters).value);
     const Bytes own(mine.all() * size_of(gathered_type()).value);
+    if (c_.plan.plan.offload.parameters) {
+      w.allocate(MemoryScope::kRank, g, kHostShare, stored, MemoryCategory::kTemporary,
+                 StreamKind::kCopy);
+      w.copy(GroupKind::kFromHost, StreamKind::kCopy, stored, "parameters");
+      w.order(StreamKind::kFromHost, StreamKind::kCopy);
+    }
     if (c_.precision().sharded_fp32) {
       w.allocate(MemoryScope::kRank, g, kCastShare, own, MemoryCategory::kTemporary,
                  StreamKind::kCopy);
@@ -209,6 +219,7 @@ class FullySharded final : public DataParallel {
     w.kernel(StreamKind::kCopy, Activity::kCollective, "multi_tensor_apply_kernel (copy-in)",
              {"copy", own, own, mine.all()});
     w.release(MemoryScope::kRank, g, kCastShare);
+    w.release(MemoryScope::kRank, g, kHostShare);
     w.order(StreamKind::kCopy, StreamKind::kData);
     if (copied_out_ >= 0) w.wait(StreamKind::kData, copied_out_);
     exchange(w, CollectiveOp::kAllGather, groups_.at(g), gathered_type(), "parameters");
@@ -280,7 +291,7 @@ class FullySharded final : public DataParallel {
     release_gradients_of(w, g);
   }
 
-  void reduce(StepWriter& w, const Unit& u, bool first) {
+  void reduce(StepWriter& w, const Unit& u, bool first, bool last) {
     const int g = group_of(u);
     const std::int64_t n = trained_.at(g).all();
     const std::int64_t mine = c_.share(trained_.at(g)).all();
@@ -313,6 +324,16 @@ class FullySharded final : public DataParallel {
     }
     reduced_ = w.record(StreamKind::kData);
     pending_input_ = g;
+    if (c_.host == nullptr || !last) return;
+    c_.host->gradients(w, StreamKind::kData, mine);
+    free_sent(w);
+    sent_ = g;
+  }
+
+  // A shard of gradients lives on until the next is on its way to the host.
+  void free_sent(StepWriter& w) {
+    if (sent_ >= 0) w.release(MemoryScope::kRank, sent_, kShard);
+    sent_ = -1;
   }
 
   DataContext c_;
@@ -322,6 +343,7 @@ class FullySharded final : public DataParallel {
   EventId copied_out_ = -1, reduced_ = -1;
   int pending_input_ = -1;
   int copied_group_ = -1;
+  int sent_ = -1;                        // whose gradients go to the host
   std::map<int, std::uint32_t> pieces_;  // of each group's parameters
 };
 

@@ -14,11 +14,20 @@ class Replicated final : public DataParallel {
     if (c_.runtime.persistent_gradients) zero_gradients(w, c_);
   }
 
-  void backward(StepWriter& w, const Unit& u, BackwardPart part, bool first, bool) override {
+  void backward(StepWriter& w, const Unit& u, BackwardPart part, bool first, bool last) override {
     run_backward(w, u, part, first ? GradientStore::kFresh : GradientStore::kAccumulate);
+    if (last && part != BackwardPart::kInputs && c_.plan.replicas() == 1) to_host(w, u);
   }
 
   void finish_backward(StepWriter& w) override {
+    reduce(w);
+    if (c_.host == nullptr) return;
+    if (c_.plan.replicas() > 1)
+      for (const Unit& u : c_.units) to_host(w, u);
+    free_sent(w);
+  }
+
+  void reduce(StepWriter& w) {
     const std::int64_t element = size_of(c_.precision().reduce).value;
     for (const Unit& u : c_.units)
       for (const Parameter& p : u.parameters) {
@@ -31,7 +40,7 @@ class Replicated final : public DataParallel {
   }
 
   void after_optimizer(StepWriter& w) override {
-    if (!c_.runtime.persistent_gradients) release_gradients(w, c_.units);
+    if (!c_.runtime.persistent_gradients && c_.host == nullptr) release_gradients(w, c_.units);
   }
 
   std::int64_t updated_elements() const override { return c_.trainable().all(); }
@@ -50,7 +59,24 @@ class Replicated final : public DataParallel {
   }
 
  private:
+  // A unit's gradients live on until the next unit's are there.
+  void to_host(StepWriter& w, const Unit& u) {
+    if (c_.host == nullptr) return;
+    std::int64_t elements = 0;
+    for (const Parameter& p : u.parameters) elements += p.trainable ? p.elements : 0;
+    c_.host->gradients(w, StreamKind::kCompute, elements);
+    free_sent(w);
+    sent_ = &u;
+  }
+  void free_sent(StepWriter& w) {
+    if (sent_ == nullptr || c_.runtime.persistent_gradients) return;
+    for (const Parameter& p : sent_->parameters)
+      if (p.trainable) release_gradient(w, *sent_, p);
+    sent_ = nullptr;
+  }
+
   DataContext c_;
+  const Unit* sent_ = nullptr;
 };
 
 }  // namespace

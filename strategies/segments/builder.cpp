@@ -179,6 +179,17 @@ std::set<TensorId> SegmentBuilder::kept_roots() const {
   return out;
 }
 
+std::vector<MemoryChange> SegmentBuilder::kept() const {
+  std::vector<MemoryChange> out;
+  for (TensorId r : kept_roots()) {
+    if (is_input_root(r))
+      out.push_back(filled_elsewhere(MemoryScope::kPrevious, 0));
+    else if (r != root(graph_.output))
+      out.push_back(filled_elsewhere(MemoryScope::kFrame, slot(r)));
+  }
+  return out;
+}
+
 std::size_t SegmentBuilder::recompute_end() const {
   if (context_.runtime.recomputes_whole_block) return graph_.ops.size();
   for (std::size_t i = graph_.ops.size(); i-- > 0;) {

@@ -30,6 +30,8 @@ class SegmentBuilder {
   // What backward needs of forward, and of forward under the chosen recomputation.
   std::set<TensorId> saved_roots() const;
   std::set<TensorId> kept_roots() const;
+  // The same as what fills memory.
+  std::vector<MemoryChange> kept() const;
   // One past the last operator that recomputation runs: it stops when all that backward needs
   // exists.
   std::size_t recompute_end() const;

@@ -52,6 +52,10 @@ std::vector<SegmentMaker::Cast> SegmentMaker::casts_left() const {
   return out;
 }
 
+std::vector<MemoryChange> SegmentMaker::kept() {
+  return SegmentBuilder(program_, context_, graph_, backward_, role_, options_).kept();
+}
+
 TensorId SegmentMaker::logits() const {
   for (const Op& op : graph_.ops)
     if (op.name == "head") return op.outputs[0];

@@ -76,6 +76,9 @@ class SegmentMaker {
   // Stored size of a parameter's gradient, and whether it is the one that embedding and head share.
   Bytes gradient_bytes(TensorId parameter) const;
   bool tied(TensorId parameter) const;
+  // What forward leaves for backward, but for casts of parameters: of this frame and the one
+  // before.
+  std::vector<MemoryChange> kept();
   // Casts of parameters that forward leaves although backward makes its own: torch.autocast keeps
   // them until its region, the whole forward pass, ends.
   struct Cast {

@@ -19,15 +19,14 @@ SegmentOptions segment_options(const ResolvedPlan& plan, const Model& model,
   o.expert_ranks = plan.expert;
   o.keep_logits = runtime.keeps_logits && plan.pipeline > 1;
   o.tied = model.tied && plan.stages() == 1;
-  const bool sharded = plan.replicas() > 1 && plan.plan.zero_stage >= 2;
-  o.gradient = sharded ? (p.sharded_fp32 ? p.compute : p.parameters) : p.gradients;
+  o.gradient = plan.shards() ? (p.sharded_fp32 ? p.compute : p.parameters) : p.gradients;
   return o;
 }
 
 // Where gradients are cut over the ranks nothing is accumulated in place and no buffer persists;
 // products accumulate in place into fp32 alone.
 Runtime suited(Runtime runtime, const ResolvedPlan& plan) {
-  const bool cut = plan.replicas() > 1 && plan.plan.zero_stage >= 2;
+  const bool cut = plan.shards();
   for (Runtime* r : {&runtime, runtime.blocks.empty() ? &runtime : &runtime.blocks.front()}) {
     if (cut) r->persistent_gradients = false;
     if (cut || plan.training.precision.gradients != DType::kFp32)
@@ -51,7 +50,8 @@ SharedSegments::SharedSegments(Program& program, const ModelGraphs& graphs,
     return std::make_unique<SegmentMaker>(program, context, g, role, options);
   };
   embedding_ = make(edge, graphs.embedding, 0);
-  // One for each graph of a layer, and one more where the layer is the first that trains, or before.
+  // One for each graph of a layer, and one more where the layer is the first that trains, or
+  // before.
   std::map<std::pair<const OpGraph*, bool>, SegmentMaker*> made;
   for (std::int64_t l = 0; l < graphs.model.layers; ++l) {
     const OpGraph& g = layer_graph(graphs, l);

@@ -32,19 +32,22 @@ struct PlanText {
   std::string schedule = "1f1b", gradient_sync = "overlap", gradient_reduction = "last_micro_batch";
   bool sequence_parallel = false, vocabulary_parallel = false;
   std::string rank_order = "tp-cp-ep-dp-pp", bucket_size = "64 KiB";
+  std::string tuned;           // fine-tuning: a key of `training`, with a comma before it
+  std::string offload = "[]";  // of `plan`
 
   std::string text() const {
     return fmt::format(
         "model: {}\ncluster: {}\nruntime: {}\n"
         "training: {{sequence_length: 128, micro_batch_size: {}, global_batch_size: {}, precision: "
         "{}, "
-        "recompute: {}, attention: {}, dropout: {}}}\n"
+        "recompute: {}, attention: {}, dropout: {}{}}}\n"
         "plan: {{tensor_parallel: {}, pipeline_parallel: {}, virtual_stages: {}, zero_stage: {}, "
         "schedule: {}, gradient_sync: {}, gradient_reduction: {}, sequence_parallel: {}, "
-        "vocabulary_parallel: {}, rank_order: {}, bucket_size: {}}}\n",
+        "vocabulary_parallel: {}, rank_order: {}, bucket_size: {}, offload: {}}}\n",
         model, cluster, runtime, micro_batch, global_batch, precision, recompute, attention,
-        dropout, tensor, pipeline, virtual_stages, zero, schedule, gradient_sync,
-        gradient_reduction, sequence_parallel, vocabulary_parallel, rank_order, bucket_size);
+        dropout, tuned, tensor, pipeline, virtual_stages, zero, schedule, gradient_sync,
+        gradient_reduction, sequence_parallel, vocabulary_parallel, rank_order, bucket_size,
+        offload);
   }
   Scenario scenario() const { return read_scenarios(parse_text(text(), "plan"), "plan").front(); }
 };
@@ -112,6 +115,10 @@ class PlanSource {
     p.vocabulary_parallel = random_() % 2 == 0;
     p.rank_order = word({"tp-cp-ep-dp-pp", "dp-tp-cp-pp", "pp-tp-cp-dp"});
     p.bucket_size = word({"4 KiB", "64 KiB", "25 MiB"});
+    p.tuned = word({"", "", "", ", lora: {rank: 4}", ", lora: {rank: 8, targets: [q, v, up, down]}",
+                    ", adapter: {rank: 4}", ", trainable_layers: 3", ", trainable_layers: [0, 5]"});
+    p.offload = word({"[]", "[]", "[]", "[optimizer]", "[parameters]", "[activations]",
+                      "[optimizer, activations]", "[optimizer, parameters, activations]"});
     return p;
   }
 

@@ -282,15 +282,7 @@ TEST_CASE_METHOD(Fixture, "degrees are counts", "[scenario]") {
   CHECK(plan_complaint("sequence_parallel: true") == "accepted");
 }
 
-TEST_CASE_METHOD(Fixture, "what cannot be simulated is refused by name", "[scenario]") {
-  for (const char* plan : {"offload: [optimizer]"}) {
-    INFO(plan);
-    CHECK_THAT(plan_complaint(plan), Catch::Contains("this version does not simulate"));
-  }
-  for (const char* training : {"lora: {rank: 16}", "trainable_layers: 4", "adapter: {rank: 64}"}) {
-    INFO(training);
-    CHECK_THAT(training_complaint(training), Catch::Contains("this version does not simulate"));
-  }
+TEST_CASE_METHOD(Fixture, "sections that belong to another task are refused", "[scenario]") {
   CHECK_THAT(complaint(head() + "task: decode\n"), Catch::Contains("context_length"));
   CHECK_THAT(complaint(head() + "serving: {}\n"), Catch::Contains("belongs to task: serving"));
 }
