@@ -10,8 +10,9 @@ The measurements are nccl-tests' averages over launches back to back in one stre
 latency is hidden behind the kernel before it: the times are device times, and the floor at small
 sizes is the kernel itself (its start, flags, one trip around the ranks).
 
-Operations that they do not have (broadcast, send_recv) come from our own runs where there are any:
-<gpu>.collectives.csv beside them, as calibration/pytorch/collectives.py writes it.
+Broadcasts, which they do not have, come from our own runs where there are any (calibration/results):
+the shorter of a stream's and a CUDA graph's time, since a launch of its own hides what the graph's
+nodes wait for each other, and the graph what a small message's launch takes.
 
     calibration/nccl/fit_nccl.py            writes configs/clusters/tuning/*.yaml
     calibration/nccl/fit_nccl.py --check    fits and prints residuals, writes nothing
@@ -26,7 +27,7 @@ import pandas as pd
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-OWN_OPERATIONS = ["broadcast", "send_recv"]
+OWN_OPERATIONS = ["broadcast"]
 OPERATIONS = {
     "all_reduce": "all_reduce",
     "all_gather": "all_gather",
@@ -66,7 +67,7 @@ def wire_factor(operation, ranks, nvls=False):
     """Bytes that each rank sends for a byte of the full buffer."""
     if nvls:
         return 1.0
-    if operation in ("broadcast", "send_recv"):
+    if operation == "broadcast":
         return 1.0
     return (2 if operation == "all_reduce" else 1) * (ranks - 1) / ranks
 
@@ -161,15 +162,14 @@ def fit_curve(data, operation, ranks, nvls, link):
 
 
 def own_runs(name):
-    """Our own runs in the columns of the others; CUDA graphs where there are, else the stream."""
-    path = HERE / f"{name}.collectives.csv"
+    """Our own runs in the columns of the others."""
+    path = ROOT / "calibration/results" / MACHINES[name][0] / "collectives.csv"
     if not path.exists():
         return None
     frame = pd.read_csv(path)
     frame = frame[frame.operation.isin(OWN_OPERATIONS) & frame["mode"].isin(["graph", "stream"])]
-    order = frame["mode"].map({"graph": 0, "stream": 1})
     keys = ["operation", "ranks", "bytes"]
-    frame = frame.assign(order=order).sort_values(keys + ["order"]).drop_duplicates(keys)
+    frame = frame.groupby(keys, as_index=False).median_us.min()
     return pd.DataFrame({"op": frame.operation, "gpus": frame.ranks,
                          "elements": frame.bytes // ELEMENT_BYTES, "microseconds": frame.median_us})
 
@@ -209,8 +209,8 @@ def text(name, measured, versions, rows, large, every):
         "source: >-",
         f"  nccl-tests measured by AIConfigurator (github.com/ai-dynamo/aiconfigurator, Apache-2.0),",
         f"  calibration/nccl/{name}.nccl.csv.gz: {rows} rows, fp16, one node",
-        *([f"  broadcast, send_recv: {name}.collectives.csv, calibration/pytorch/collectives.py"]
-          if "send_recv" in measured else []),
+        *([f"  broadcast: calibration/results/{tuning}/collectives.csv, two GPUs"]
+          if "broadcast" in measured else []),
         "provenance:",
         f"  nccl: {', '.join(map(str, versions))}",
         "  method: piecewise linear by size, least squared logarithmic error over medians",

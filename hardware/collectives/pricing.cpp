@@ -143,9 +143,9 @@ struct Measured {
 };
 
 // What was measured, moved to the cluster's links. Where a broadcast was not measured, a ring's
-// all_gather of as many wire bytes takes as long; where send_recv was not, two ranks that exchange
-// halves in an all_to_all of twice the bytes do the same. Messages of pairs do not get slower with
-// the number of ranks.
+// all_gather of as many wire bytes takes as long; measured on fewer ranks, it is a chain that gets
+// a hop longer with each. Where send_recv was not, two ranks that exchange halves in an all_to_all
+// of twice the bytes do the same. Messages of pairs do not get slower with the number of ranks.
 std::optional<Measured> measured(const Cluster& cluster, const TuningTable& table,
                                  const Problem& p) {
   CollectiveOp like = p.op;
@@ -157,8 +157,7 @@ std::optional<Measured> measured(const Cluster& cluster, const TuningTable& tabl
       like = CollectiveOp::kAllToAll;
       bytes *= 2;
     }
-  } else if (p.op == CollectiveOp::kBroadcast &&
-             (!table.has(p.op) || table.beyond(p.op, ranks, p.nvls))) {
+  } else if (p.op == CollectiveOp::kBroadcast && !table.has(p.op)) {
     like = CollectiveOp::kAllGather;
     bytes *= p.n() / (p.n() - 1);
   }

@@ -49,8 +49,11 @@ std::optional<Cost> TuningTable::measured(CollectiveOp op, double bytes, int ran
   const auto at_same_wire = [&](const MeasuredCurve& curve) {
     return curve.at(op, wire / wire_bytes(op, 1, curve.ranks));
   };
-  const Cost at_low = at_same_wire(*low);
-  if (!high) return at_low;
+  Cost at_low = at_same_wire(*low);
+  if (!high) {
+    at_low.latency += link.latency * std::max(0, ranks - low->ranks);
+    return at_low;
+  }
   const Cost at_high = at_same_wire(*high);
   const int apart = high->ranks - low->ranks;
   if (ranks > high->ranks) {

@@ -54,8 +54,9 @@ struct TuningTable {
   double nvls_efficiency = 0.6;  // of the link, for large buffers reduced in the network
 
   // In-node cost on `ranks`. Between measured numbers of ranks it is interpolated at the same wire
-  // bytes; past the last, every further rank adds what one adds to the smallest messages. Curves
-  // measured with NVLS count only where `nvls`, at their own number. Empty when not measured.
+  // bytes; past the last, every further rank adds what one adds to the smallest messages, or, where
+  // only one number was measured, a hop. Curves measured with NVLS count only where `nvls`, at
+  // their own number. Empty when not measured.
   std::optional<Cost> measured(CollectiveOp op, double bytes, int ranks, bool nvls) const;
   bool has(CollectiveOp op) const { return !curves[static_cast<std::size_t>(op)].empty(); }
   // Whether measured() of these ranks would extrapolate.
