@@ -9,6 +9,10 @@ collective one takes s times as long, with c / s + (1 - c) = 1 / r.
 `throttle`: from in_context.csv, in_context_clocks.csv (loops from idle to steady) and gemm_sustained.csv.
 The excess of the time over that of a burst, linear in the rate of products and attention that the loop
 has at burst clocks. `products`: of matrix products, `others`: of what follows the clock.
+`spread`, `collectives`: from between.csv and between_blocks.csv, loops of kernels and an all_reduce on two GPUs
+that wait for each other. Two draws of a normal distribution are 1.128 deviations apart on average; the deviation
+of the GPUs' times over what the limit costs at the loop's rate, root mean squares over the loops. An all_reduce
+between kernels, on the rank that comes last, over one alone, against what the limit costs attention at that rate.
 `kernel_gap`: from in_context.csv, what lies between one kernel and the next of a stream.
 What was measured replaces the same keys of the GPU file; the rest of the file stays.
 """
@@ -105,7 +109,47 @@ def line_through(points):
     return -zero / slope, 1 / slope, residual
 
 
-def throttle(folder, limit):
+def flops_between(case, mebibytes):
+    """FLOPs between two all_reduces of between.py."""
+    if case.startswith("after_") and case.endswith("_products"):
+        return int(case.split("_")[1]) * 2 * (mebibytes * 2**20 / 2) * 4096
+    blocks = {"llama_4096": (4096, 3 * 11008, 4096, 1), "gpt_2048": (2048, 2 * 8192, 2048, 4)}
+    if case not in blocks:
+        return 0
+    hidden, wide, length, batch = blocks[case]  # four all_reduces, forward and backward, half of the block a rank
+    return 3 * (2 * length * batch * hidden * (4 * hidden + wide) + 2 * batch * length**2 * hidden) / 2 / 4
+
+
+def between(folder, lines):
+    """What two GPUs that wait for each other tell: [spread, collectives]."""
+    loops = {}
+    for name in ("between.csv", "between_blocks.csv"):
+        for row in rows_of(folder, name):
+            loop = loops.setdefault((row["case"], float(row["mib"])), {})
+            loop.setdefault(int(row["index"]), {})[row["rank"]] = row
+    deviation, cost, slower, attention = [], [], [], []
+    for (case, mebibytes), pairs in loops.items():
+        steady = [p for i, p in sorted(pairs.items()) if len(p) == 2][6:]
+        busy = [numpy.median([float(p[r]["busy_before_us"]) for p in steady]) for r in ("0", "1")]
+        last = numpy.median([min(float(p[r]["all_reduce_us"]) for r in p) for p in steady])
+        rate = flops_between(case, mebibytes) / (max(busy) + last) * 1e-6
+        excess = [max(0.0, (rate - start) / per) for start, per in lines]
+        if excess[0] <= 0:
+            continue
+        alone = [q for (c, m), q in loops.items() if c == "same" and m == mebibytes]
+        deviation.append(abs(busy[0] - busy[1]) / numpy.mean(busy) / 1.128)
+        cost.append(excess[0])
+        if alone:
+            quiet = numpy.median([min(float(p[r]["all_reduce_us"]) for r in p) for p in alone[0].values() if len(p) == 2])
+            slower.append(last / quiet - 1)
+            attention.append(excess[1])
+    spread = numpy.sqrt(numpy.mean(numpy.square(deviation)) / numpy.mean(numpy.square(cost)))
+    slower, attention = numpy.array(slower), numpy.array(attention)
+    return [f"    spread: {spread:.2f}  # {len(deviation)} loops on two GPUs",
+            f"    collectives: {max(0.0, float(slower @ attention / (attention @ attention))):.2f}  # {len(slower)} loops"]  # fmt: skip
+
+
+def throttle(folder, text):
     products, others, loops = [], [], {}
     for row in rows_of(folder, "in_context.csv"):
         burst, sustained = float(row["burst_us"]), float(row["sustained_us"])
@@ -127,10 +171,19 @@ def throttle(folder, limit):
         if row["dtype"] == "bf16":
             products.append((float(row["burst_tflops"]) * (1 - float(row["memory_share"])), 1 / float(row["ratio"]) - 1))
     lines = ["  throttle:  # 1 + (rate - from) / per times as long, where products and attention run at an average rate above `from`"]
+    known = []
     for name, points in (("products", products), ("others", others)):
         start, per, residual = line_through(points)
+        known.append((start, per))
         lines.append(f"    {name}: {{from: {start:.0f} TFLOP/s, per: {per:.0f} TFLOP/s}}  # {len(points)} loops, mean residual {100 * residual:.1f} %")
-    lines.append(f'    source: "{folder}: in_context.csv (attention stands for what follows the clock), gemm_sustained.csv; {limit:.0f} W"')
+    files = "in_context.csv (attention stands for what follows the clock), gemm_sustained.csv"
+    if measured(folder, "between.csv", "between_blocks.csv"):
+        lines += between(folder, known)
+        files += ", between.csv"
+    else:  # as the file has it
+        lines += re.findall(r"^    (?:spread|collectives): .*$", text, re.M)
+    limit = gpu_file.number(text, "limit")
+    lines.append(f'    source: "{folder}: {files}; {limit:.0f} W"')
     return lines
 
 
@@ -150,7 +203,7 @@ def main():
     text = gpu_file.read(path)
     blocks_of_lines = []
     if measured(folder, "in_context.csv", "gemm_sustained.csv"):
-        blocks_of_lines += [throttle(folder, gpu_file.number(text, "limit")), gap(folder)]
+        blocks_of_lines += [throttle(folder, text), gap(folder)]
     if measured(folder, "overlap_kernels.csv"):
         blocks_of_lines.append(overlap(folder, int(gpu_file.number(text, "sm_count"))))
     for lines in blocks_of_lines:

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <vector>
 
 #include "hardware/gpu.hpp"
+#include "hardware/measured_range.hpp"
 #include "sim/config/catalog.hpp"
 
 namespace rehearse {
@@ -34,23 +36,36 @@ AttentionEntry read_entry(Reader& reader) {
   return entry;
 }
 
-void read_training(Reader reader, AttentionModel& model) {
-  if (const auto name = reader.maybe<std::string>("transfer")) {
-    if (const auto other = donated(*name, reader.raw("transfer").mark())) {
-      model.training_forward = other->training_forward;
-      model.training_backward = other->training_backward;
-      mark_transferred(model.training_forward, *name);
-      mark_transferred(model.training_backward, *name);
-    }
-  }
+void read_directions(Reader& reader, TrainingAttention& training) {
   const auto read = [&](const std::string& key, AttentionEntry& entry) {
     if (!reader.has(key)) return;
     Reader child = reader.child(key);
     entry = read_entry(child);
     child.finish();
   };
-  read("forward", model.training_forward);
-  read("backward", model.training_backward);
+  read("forward", training.forward);
+  read("backward", training.backward);
+}
+
+std::vector<AttentionEntry*> training_entries(AttentionModel& model) {
+  return {&model.training.forward, &model.training.backward, &model.training_fp32.forward,
+          &model.training_fp32.backward};
+}
+
+void read_training(Reader reader, AttentionModel& model) {
+  if (const auto name = reader.maybe<std::string>("transfer")) {
+    if (const auto other = donated(*name, reader.raw("transfer").mark())) {
+      model.training = other->training;
+      model.training_fp32 = other->training_fp32;
+      for (AttentionEntry* entry : training_entries(model)) mark_transferred(*entry, *name);
+    }
+  }
+  read_directions(reader, model.training);
+  if (reader.has("fp32")) {
+    Reader fp32 = reader.child("fp32");
+    read_directions(fp32, model.training_fp32);
+    fp32.finish();
+  }
   reader.finish();
 }
 
@@ -79,12 +94,15 @@ struct Choice {
 };
 
 Choice choose(const AttentionModel& model, const AttentionWork& work, Clocks clocks) {
+  const bool wide = size_of(work.dtype).value > 2 && model.training_fp32.forward.table &&
+                    model.training_fp32.backward.table;
+  const TrainingAttention& trained = wide ? model.training_fp32 : model.training;
   if (work.direction == AttentionDirection::kBackward) {
-    if (model.training_backward.table) return {&model.training_backward, false};
+    if (trained.backward.table) return {&trained.backward, false};
     return {&model.forward, true};
   }
-  const bool training = clocks == Clocks::kSustained && model.training_forward.table;
-  return {training ? &model.training_forward : &model.forward, false};
+  const bool training = (clocks == Clocks::kSustained || wide) && trained.forward.table;
+  return {training ? &trained.forward : &model.forward, false};
 }
 
 void read_first_generation(Reader reader, AttentionModel& model) {
@@ -109,10 +127,8 @@ std::shared_ptr<const AttentionModel> read_attention_model(Reader& efficiency) {
   auto model = std::make_shared<AttentionModel>();
   if (const auto name = reader.maybe<std::string>("transfer")) {
     if (const auto other = donated(*name, reader.raw("transfer").mark())) *model = *other;
-    for (AttentionEntry* entry :
-         {&model->forward, &model->training_forward, &model->training_backward}) {
-      mark_transferred(*entry, *name);
-    }
+    mark_transferred(model->forward, *name);
+    for (AttentionEntry* entry : training_entries(*model)) mark_transferred(*entry, *name);
   } else {
     model->forward = read_entry(reader);
   }
@@ -150,6 +166,23 @@ KernelEstimate estimate_attention(const Gpu& gpu, const AttentionWork& work, Clo
   const double yardstick =
       attention_yardstick(machine, work, measured.grid().overhead_s, flop_factor);
   return with_shared_efficiency(compute, memory, Seconds(yardstick * measured.ratio(work)));
+}
+
+double attention_octaves_outside(const Gpu& gpu, const AttentionWork& work, Clocks clocks) {
+  if (gpu.attention == nullptr || first_rate(*gpu.attention, work).value > 0) return 0;
+  if (is_decode(*gpu.attention, work)) {
+    const auto& axes = gpu.attention->decode.table->get().grid().axes;
+    return octaves_beyond(axes[0], work.batch * work.kv_heads) +
+           octaves_beyond(axes[2], work.kv_length) + octaves_beyond(axes[3], work.head_size);
+  }
+  const AttentionGrid& grid = choose(*gpu.attention, work, clocks).entry->table->get().grid();
+  // Batch and heads fill the machine together.
+  const auto& batches = grid.axes[AttentionGrid::kBatch];
+  const auto& heads = grid.axes[AttentionGrid::kHeads];
+  return octaves_beyond({batches.front() * heads.front(), batches.back() * heads.back()},
+                        work.batch * work.heads) +
+         octaves_beyond(grid.axes[AttentionGrid::kLength], work.length) +
+         octaves_beyond(grid.axes[AttentionGrid::kHeadSize], work.head_size);
 }
 
 std::string attention_source(const Gpu& gpu, const AttentionWork& work, Clocks clocks) {

@@ -21,15 +21,20 @@ struct AttentionEntry {
   std::string source;
 };
 
+// What a training framework runs of attention, by direction. No table: not measured.
+struct TrainingAttention {
+  AttentionEntry forward, backward;
+};
+
 // Efficiency of fused attention. The forward pass is measured by shape in inference libraries. What
-// a training framework runs is another kernel: where it is measured, `training_forward` holds at
-// sustained clocks and `training_backward` always. Elsewhere the backward pass does 2.5 times the
-// forward pass's FLOPs (five products for two: Dao et al., FlashAttention, 2022) at
-// `backward_efficiency` of its rate. Without a causal mask the FLOPs double at the same efficiency.
+// a training framework runs is another kernel, and one more for operands of 32 bits: where it is
+// measured, `forward` of `training` holds at sustained clocks and `backward` always. Elsewhere the
+// backward pass does 2.5 times the forward pass's FLOPs (five products for two: Dao et al.,
+// FlashAttention, 2022) at `backward_efficiency` of its rate. Without a causal mask the FLOPs
+// double at the same efficiency.
 struct AttentionModel {
   AttentionEntry forward;
-  AttentionEntry training_forward;   // no table: not measured
-  AttentionEntry training_backward;  // no table: not measured
+  TrainingAttention training, training_fp32;
   // One query of every sequence over a cache, by (batch x key-value heads, queries that share one,
   // keys, head size).
   static constexpr std::size_t kDecodeAxes = 4;
@@ -45,6 +50,8 @@ struct AttentionModel {
 std::shared_ptr<const AttentionModel> read_attention_model(Reader& efficiency);
 
 KernelEstimate estimate_attention(const Gpu& gpu, const AttentionWork& work, Clocks clocks);
+// See octaves_outside().
+double attention_octaves_outside(const Gpu& gpu, const AttentionWork& work, Clocks clocks);
 std::string attention_source(const Gpu& gpu, const AttentionWork& work, Clocks clocks);
 
 }  // namespace rehearse

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "hardware/gpu.hpp"
+#include "hardware/measured_range.hpp"
 #include "sim/config/catalog.hpp"
 
 namespace rehearse {
@@ -296,6 +297,26 @@ KernelEstimate estimate_gemm(const Gpu& gpu, const GemmWork& work, Clocks clocks
   }
   return with_shared_efficiency(compute, memory,
                                 max(time, misaligned_time(*gpu.gemm, work, compute)));
+}
+
+double gemm_octaves_outside(const Gpu& gpu, const GemmWork& work, Clocks clocks) {
+  if (gpu.gemm == nullptr) return 0;
+  if (work.groups > 1) return gemm_octaves_outside(gpu, ungrouped(work), clocks);
+  const auto beyond = [&](const auto& m, const auto& n, const auto& k) {
+    return octaves_beyond(m, work.m) + octaves_beyond(n, work.n) + octaves_beyond(k, work.k);
+  };
+  const auto of_ratios = [&](const RatioGrid& grid) {
+    return beyond(grid.axes[0], grid.axes[1], grid.axes[2]);
+  };
+  if (const auto* thin = thin_table_of(*gpu.gemm, work, clocks))
+    return of_ratios(thin->table->get().grid());
+  const GemmTrainingTable* table = training_table_of(*gpu.gemm, work);
+  if (table != nullptr && is_training(table, work, clocks))
+    return of_ratios(table->table->get().grid());
+  const auto entry = gpu.gemm->entries.find(work.dtype);
+  if (entry == gpu.gemm->entries.end()) return 0;
+  const GemmGrid& grid = entry->second.table->get().grid();
+  return beyond(grid.m, grid.n, grid.k);
 }
 
 std::string gemm_source(const Gpu& gpu, const GemmWork& work, Clocks clocks) {

@@ -68,6 +68,8 @@ std::shared_ptr<const GemmModel> read_gemm_model(Reader& efficiency);
 
 KernelEstimate estimate_gemm(const Gpu& gpu, const GemmWork& work, Clocks clocks);
 // Where that efficiency was measured.
+// See octaves_outside().
+double gemm_octaves_outside(const Gpu& gpu, const GemmWork& work, Clocks clocks);
 std::string gemm_source(const Gpu& gpu, const GemmWork& work, Clocks clocks);
 
 }  // namespace rehearse

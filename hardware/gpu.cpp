@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "hardware/attention_model.hpp"
+#include "hardware/estimate.hpp"
 #include "hardware/gemm_model.hpp"
 #include "sim/config/catalog.hpp"
 #include "sim/config/reader.hpp"
@@ -52,6 +53,16 @@ KernelClassRates read_class(Reader reader, const std::string& table_source) {
   rates.per_row = reader.optional<Seconds>("per_row", Seconds(0));
   rates.per_column = reader.optional<Seconds>("per_column", Seconds(0));
   rates.fixed = reader.optional<Seconds>("fixed", Seconds(0));
+  rates.follows_clock = reader.maybe<double>("follows_clock");
+  if (rates.follows_clock && !(*rates.follows_clock >= 0 && *rates.follows_clock <= 1)) {
+    reader.error("follows_clock", "a part of the time is from 0 to 1");
+    rates.follows_clock.reset();
+  }
+  if (const auto path = reader.maybe<std::string>("shapes")) {
+    const Mark& mark = reader.raw("shapes").mark();
+    rates.shapes = std::make_shared<const RatioTable>(beside_gpu_file(mark, *path), mark,
+                                                      KernelClassRates::kShapeAxes);
+  }
   rates.source = reader.optional<std::string>("source", table_source);
   reader.finish();
   return rates;
@@ -159,6 +170,14 @@ void read_efficiency(Reader reader, Gpu& gpu) {
   Reader throttle = reader.child("throttle");
   gpu.throttle_products = read_throttle(throttle.child("products"));
   gpu.throttle_clock = read_throttle(throttle.child("others"));
+  const auto part = [&](const char* key) {
+    const double value = throttle.optional<double>(key, 0);
+    if (value >= 0 && value <= 1) return value;
+    throttle.error(key, "a part is from 0 to 1");
+    return 0.0;
+  };
+  gpu.throttle_spread = part("spread");
+  gpu.collectives_follow_clock = part("collectives");
   const std::array source = {std::string("source")};
   throttle.ignore(source);
   throttle.finish();
@@ -206,12 +225,15 @@ Gpu idealised(const Gpu& gpu) {
   out.ideal = true;
   out.sustained_products = out.sustained_clock = 1;
   out.throttle_products = out.throttle_clock = {};
+  out.throttle_spread = out.collectives_follow_clock = 0;
   out.kernel_gap = out.graph_kernel_gap = Seconds(0);
   out.beside = {};
   out.gemm = nullptr;
   out.attention = nullptr;
-  for (auto& [name, rates] : out.kernels)
-    rates = {1, 0, Seconds(0), Seconds(0), Seconds(0), "ideal"};
+  for (auto& [name, rates] : out.kernels) {
+    rates = {};
+    rates.source = "ideal";
+  }
   return out;
 }
 

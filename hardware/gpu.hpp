@@ -6,6 +6,7 @@
 #include <string>
 
 #include "hardware/power.hpp"
+#include "hardware/ratio_table.hpp"
 #include "hardware/work.hpp"
 #include "sim/config/value.hpp"
 
@@ -16,14 +17,20 @@ enum class Clocks : std::uint8_t { kBurst, kSustained };
 // Rates of one class of memory-bound kernels: time = max(bytes / (bandwidth * efficiency),
 // elements / elements_per_second, columns * per_column) + rows * per_row + fixed. Where every
 // thread block works through all rows, the rows' time is a third bound instead, once for every
-// round of blocks.
+// round of blocks. `shapes` tells what was measured over that, by bytes an element, rows, columns.
+// `follows_clock` is the part of the time that lower clocks stretch; where it is not known, all of
+// what anything but the memory bounds.
 struct KernelClassRates {
+  static constexpr std::size_t kShapeAxes = 3;
+
   double bandwidth_efficiency = 1;
   double elements_per_second = 0;  // 0: never binds
   Seconds per_row{0};              // of kernels that handle a row (or a few) at a time
   Seconds per_column{0};  // of kernels whose blocks work through a row each: the least time
   Seconds fixed{0};
-  std::string source;  // "measured on ..., transferred from h200-sxm"
+  std::optional<double> follows_clock;
+  std::shared_ptr<const RatioTable> shapes;  // null: not measured
+  std::string source;                        // "measured on ..., transferred from h200-sxm"
 };
 
 // How much longer work takes while other work of the same GPU runs beside it. 1: not at all.
@@ -33,7 +40,8 @@ struct KernelClassRates {
 // of those, each with its share of the tiles, so it loses `product_rounds` rounds besides to blocks
 // that come late; twice its time at most, when those wait for the others to end. What instruction
 // issue and what memory bounds slow down by a factor. The collective is slowed by what the kernel
-// takes of the memory. Two kernels of different streams share the GPU.
+// takes of the memory. While it waits for other ranks it moves nothing and leaves room on its
+// multiprocessors: only products miss those. Two kernels of different streams share the GPU.
 struct SideBySide {
   std::int64_t multiprocessors = 0;  // 0: collectives slow no kernel
   double product_rounds = 0, issue_slowdown = 1, memory_slowdown = 1;
@@ -46,9 +54,10 @@ struct SideBySide {
   }
 };
 
-// Of a kernel and a collective that run beside each other.
+// Of a kernel and a collective that run beside each other, and of a kernel beside a collective that
+// is waiting for other ranks.
 struct Slowdowns {
-  double kernel = 1, collective = 1;
+  double kernel = 1, collective = 1, waiting = 1;
   bool operator==(const Slowdowns&) const = default;
 };
 
@@ -94,6 +103,11 @@ struct Gpu {
   double sustained_products = 1, sustained_clock = 1;
   // Where it was measured how they follow the load of a step.
   Throttle throttle_products, throttle_clock;
+  // GPUs of one kind differ in what the limit costs them: the standard deviation of that over its
+  // mean. Ranks that wait for each other go at the pace of the slowest.
+  double throttle_spread = 0;
+  // The part of a collective's time that lower clocks stretch.
+  double collectives_follow_clock = 0;
   // Idle time of a stream between two kernels that were issued in time.
   Seconds kernel_gap{0};
   // The same between two kernels of one CUDA graph.

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <stdexcept>
 
@@ -10,14 +11,6 @@ namespace rehearse {
 
 namespace {
 
-// What follows the clock slows down as the power limit lowers it; the memory does not.
-Seconds at_clocks(const Gpu& gpu, const KernelWork& work, const KernelEstimate& e, Clocks clocks) {
-  const bool product = std::holds_alternative<GemmWork>(work);
-  const double clock = product ? gpu.sustained_products : gpu.sustained_clock;
-  const double sustained = clocks == Clocks::kBurst || clock >= 1 ? 1 : clock;
-  return e.fixed + max(e.compute / (sustained * gpu.faster.compute), e.memory / gpu.faster.memory);
-}
-
 const KernelClassRates& rates_of(const Gpu& gpu, const MemoryWork& work) {
   const auto found = gpu.kernels.find(work.kernel_class);
   if (found == gpu.kernels.end()) {
@@ -25,6 +18,31 @@ const KernelClassRates& rates_of(const Gpu& gpu, const MemoryWork& work) {
                            "'");
   }
   return found->second;
+}
+
+// What follows the clock slows down as the power limit lowers it; the memory does not.
+Seconds at_clocks(const Gpu& gpu, const KernelWork& work, const KernelEstimate& e, Clocks clocks) {
+  const bool product = std::holds_alternative<GemmWork>(work);
+  const double clock = product ? gpu.sustained_products : gpu.sustained_clock;
+  const double sustained = clocks == Clocks::kBurst || clock >= 1 ? 1 : clock;
+  const Seconds compute = e.compute / gpu.faster.compute, memory = e.memory / gpu.faster.memory;
+  const auto* other = std::get_if<MemoryWork>(&work);
+  if (other == nullptr || gpu.ideal || !rates_of(gpu, *other).follows_clock)
+    return e.fixed + max(compute / sustained, memory);
+  const double part = *rates_of(gpu, *other).follows_clock;
+  return e.fixed + max(compute, memory) * (1 + part * (1 / sustained - 1));
+}
+
+// What was measured of such shapes, told as one efficiency of both bounds.
+KernelEstimate of_shape(const KernelClassRates& rates, const MemoryWork& work,
+                        const KernelEstimate& by_rates) {
+  const auto at_least_one = [](std::int64_t n) { return std::max<std::int64_t>(1, n); };
+  const std::int64_t elements = at_least_one(work.elements), rows = at_least_one(work.rows);
+  const std::array<std::int64_t, KernelClassRates::kShapeAxes> sizes = {
+      at_least_one((work.read + work.written).value / elements), rows,
+      at_least_one(elements / rows)};
+  const double ratio = std::exp2(rates.shapes->get().log2_ratio(sizes));
+  return {by_rates.compute * ratio, by_rates.memory * ratio, by_rates.fixed * ratio};
 }
 
 KernelEstimate estimate(const Gpu& gpu, const MemoryWork& work) {
@@ -48,6 +66,7 @@ KernelEstimate estimate(const Gpu& gpu, const MemoryWork& work) {
     } else {
       e.fixed = e.fixed + rates->per_row * rows;
     }
+    if (rates->shapes != nullptr && work.rows > 0) return of_shape(*rates, work, e);
   }
   return e;
 }
@@ -97,8 +116,8 @@ Slowdowns beside_collective(const Gpu& gpu, const KernelWork& work, Clocks clock
     const double tiles = static_cast<double>(gemm->m) * static_cast<double>(gemm->n) *
                          static_cast<double>(gemm->batch) / (128 * 256);
     const double rounds = std::max(1.0, std::ceil(tiles / static_cast<double>(gpu.sm_count)));
-    return {std::min(2.0, (1 + beside.product_rounds / rounds) / left),
-            beside.communication_slowdown};
+    const double product = std::min(2.0, (1 + beside.product_rounds / rounds) / left);
+    return {product, beside.communication_slowdown, product};
   }
   if (std::holds_alternative<AttentionWork>(work)) return {1 / left, beside.communication_slowdown};
   const KernelEstimate e = std::visit(Estimate{gpu, clocks}, work);

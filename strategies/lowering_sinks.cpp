@@ -4,13 +4,16 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "sim/base/sim_time.hpp"
+
 namespace rehearse {
 namespace {
 
 // Where more classes are wanted than a graph has.
 TaskClass nearest(const std::vector<std::pair<Slowdowns, TaskClass>>& known, const Slowdowns& s) {
   const auto distance = [&](const auto& k) {
-    return std::abs(k.first.kernel - s.kernel) + std::abs(k.first.collective - s.collective);
+    return std::abs(k.first.kernel - s.kernel) + std::abs(k.first.collective - s.collective) +
+           std::abs(k.first.waiting - s.waiting);
   };
   return std::min_element(known.begin(), known.end(),
                           [&](const auto& a, const auto& b) { return distance(a) < distance(b); })
@@ -20,12 +23,16 @@ TaskClass nearest(const std::vector<std::pair<Slowdowns, TaskClass>>& known, con
 }  // namespace
 
 GraphSink::GraphSink(const Program& program, const Cluster& cluster, const LowerOptions& options)
-    : beside_(cluster.gpu.beside) {
+    : beside_(cluster.gpu.beside), waiting_(builder_.add_class()) {
   notes.steps = options.steps;
   names_.emplace("", 0);
   for (const std::string& n : program.names) names_of_program_.push_back(intern(n));
-  for (const RankProgram& r : program.ranks)
-    notes.devices.push_back({r.rank, r.pipeline_rank, r.represents, r.busy});
+  for (const RankProgram& r : program.ranks) {
+    const Machine& m = program.machines[r.machine];
+    const Seconds gap = cluster.gpu_of_type(m.gpu_type).kernel_gap / m.speed;
+    notes.devices.push_back({r.rank, r.pipeline_rank, r.represents, r.busy,
+                             gap.value > 0 ? to_sim_time(gap) : SimTime(0)});
+  }
   if (!options.merge) notes.memory.resize(program.ranks.size());
   // Kernels on streams of their own, copies, have the class of their stream.
   builder_.set_interference(1 / beside_.memory_slowdown,
@@ -39,6 +46,7 @@ TaskClass GraphSink::kernels_slowed(const Slowdowns& slowdowns) {
   const TaskClass cls = builder_.add_class();
   builder_.set_rate(cls, kBackgroundTasks, 1 / slowdowns.kernel);
   builder_.set_rate(kBackgroundTasks, cls, 1 / slowdowns.collective);
+  builder_.set_rate(cls, waiting_, 1 / slowdowns.waiting);
   builder_.set_rate(cls, kForegroundTasks, 1 / beside_.kernel_slowdown);
   builder_.set_rate(kForegroundTasks, cls, 1 / beside_.kernel_slowdown);
   kernels_.emplace_back(slowdowns, cls);

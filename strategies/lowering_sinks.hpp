@@ -22,7 +22,7 @@ namespace rehearse {
 //   add()   a task on a stream (kNoStream: a delay) that starts when its stream is free and all of
 //           `ready` and `after` have ended; `info` makes its TaskInfo, where anybody wants it.
 //           `beside`: of a kernel of the compute stream and a collective; null for other tasks
-//   hold()  the task slows others until its stream's next one starts (TaskGraph).
+//   hold()  the stream slows others, as a collective that waits, until its next task starts.
 
 // The device of a task that is nobody's: where ranks meet.
 inline constexpr std::uint32_t kNobody = static_cast<std::uint32_t>(-1);
@@ -49,7 +49,7 @@ class GraphSink {
     if (after != kNone) builder_.add_edge(after, t);
     return t;
   }
-  void hold(Task t) { builder_.hold(t); }
+  void hold(Task t) { builder_.hold(t, waiting_); }
   static void include(Ready& ready, Task t) {
     if (t != kNone) ready.push_back(t);
   }
@@ -77,6 +77,7 @@ class GraphSink {
 
   TaskGraphBuilder builder_;
   SideBySide beside_;
+  TaskClass waiting_;  // of collectives that wait for other ranks
   std::vector<std::pair<Slowdowns, TaskClass>> kernels_;
   std::map<std::pair<std::size_t, std::vector<RunPart>>, std::int32_t> shares_;
   std::map<std::string, std::uint32_t> names_;

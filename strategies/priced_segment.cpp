@@ -60,7 +60,8 @@ CollectivePrice host_copy(const HostLink& link, Bytes bytes) {
 
 // Few distinct slowdowns are few classes of tasks.
 Slowdowns rounded(const Slowdowns& s) {
-  return {std::round(s.kernel * 50) / 50, std::round(s.collective * 50) / 50};
+  const auto fiftieths = [](double by) { return std::round(by * 50) / 50; };
+  return {fiftieths(s.kernel), fiftieths(s.collective), fiftieths(s.waiting)};
 }
 
 }  // namespace
@@ -81,8 +82,11 @@ std::pair<std::int32_t, std::int64_t> Prices::collective(std::size_t machine,
   const bool to_host = work.group == GroupKind::kToHost || work.group == GroupKind::kFromHost;
   const CollectivePrice p = to_host ? host_copy(cluster_.gpu.host_link, work.bytes)
                                     : price_collective(cluster_, work.op, work.bytes, group);
+  const Gpu& gpu = cluster_.gpu;
+  const double slower =
+      to_host ? 0 : gpu.collectives_follow_clock * (1 / gpu.sustained_clock - 1);
   k.index = static_cast<std::int32_t>(collectives_.size());
-  k.time = to_sim_time(p.time).ps;
+  k.time = to_sim_time(p.time * (1 + slower)).ps;
   collectives_.push_back({to_host ? "copy" : std::string(to_string(work.op)),
                           std::string(to_string(work.group)), p.payload, p.wire_bytes_per_rank});
   known_.insert(at, k);
@@ -118,7 +122,7 @@ std::pair<std::int64_t, std::int64_t> Prices::side_by_side(std::int64_t kernel, 
 
 PricedSegment Prices::price(std::size_t machine, const Segment& segment) {
   PricedSegment out;
-  Slowdowns sum{0, 0};
+  Slowdowns sum{0, 0, 0};
   double kernels = 0;
   std::int64_t host = 0;
   const double host_speed = cluster_.host.speed;
@@ -136,6 +140,7 @@ PricedSegment Prices::price(std::size_t machine, const Segment& segment) {
       kernels += alone;
       sum.kernel += alone * slow.kernel;
       sum.collective += alone * slow.collective;
+      sum.waiting += alone * slow.waiting;
       part(instr.activity) += p.duration;
       run.latest = host + launch_latency_ + p.duration;
     } else if (const auto* c = std::get_if<CollectiveWork>(&instr.what)) {
@@ -166,7 +171,8 @@ PricedSegment Prices::price(std::size_t machine, const Segment& segment) {
     out.run = out.run.then(run);
     host = 0;
   }
-  if (kernels > 0) out.beside = rounded({sum.kernel / kernels, sum.collective / kernels});
+  if (kernels > 0)
+    out.beside = rounded({sum.kernel / kernels, sum.collective / kernels, sum.waiting / kernels});
   out.trailing_host = host;
   if (host > 0) out.run.host += host;
   for (std::size_t a = 0; a < parts.size(); ++a)

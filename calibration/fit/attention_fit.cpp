@@ -110,12 +110,15 @@ std::vector<AttentionSample> read_attention_samples(const std::string& path) {
 }
 
 std::vector<AttentionSample> measured_attention(const std::string& path,
-                                                AttentionDirection direction) {
+                                                AttentionDirection direction, DType dtype) {
   const bool backward = direction == AttentionDirection::kBackward;
   std::vector<AttentionSample> samples;
   for (const MeasuredCall& call : read_calls(path)) {
-    if (call.dtype != "bf16" || call.direction != (backward ? "backward" : "forward")) continue;
+    if (call.dtype != to_string(dtype) || call.direction != (backward ? "backward" : "forward"))
+      continue;
+    if (dtype == DType::kFp32 && call.number("heads") != call.number("kv_heads")) continue;
     AttentionSample s;
+    s.work.dtype = dtype;
     s.work.batch = call.number("batch");
     s.work.heads = call.number("heads");
     s.work.kv_heads = call.number("kv_heads");

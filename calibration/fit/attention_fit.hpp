@@ -14,9 +14,10 @@ struct AttentionSample {
 };
 std::vector<AttentionSample> read_attention_samples(const std::string& path);
 
-// Calls of a results file (calibration/pytorch/attention.py), bf16, in one direction.
+// Calls of a results file (calibration/pytorch/attention.py) in one direction and type. In fp32
+// PyTorch has a fused kernel for equal numbers of heads alone; the others are left out.
 std::vector<AttentionSample> measured_attention(const std::string& path,
-                                                AttentionDirection direction);
+                                                AttentionDirection direction, DType dtype);
 
 // A grid through all samples, a Gaussian process for each head size: log2(time / yardstick) is
 // smooth in log2 of batch, heads, key heads and length.

@@ -75,23 +75,35 @@ std::string tables(const Target& to) {
   return text;
 }
 
-std::string attention(const Target& to, AttentionDirection direction) {
+// One direction of attention, of operands of 16 or 32 bits, as lines at an indentation.
+std::string attention(const Target& to, AttentionDirection direction, DType dtype) {
+  const bool wide = dtype == DType::kFp32;
   const char* name = direction == AttentionDirection::kBackward ? "backward" : "forward";
-  const auto samples = measured_attention(to.results + "/attention.csv", direction);
-  const AttentionMachine machine{to.gpu.peak_of(DType::kBf16).value, to.gpu.memory_bandwidth.value};
+  const std::string file = wide ? "attention_fp32" : "attention";
+  const auto samples =
+      measured_attention(fmt::format("{}/{}.csv", to.results, file), direction, dtype);
+  const AttentionMachine machine{to.gpu.peak_of(dtype).value, to.gpu.memory_bandwidth.value};
   const AttentionErrors errors = held_out_sdpa_errors(samples, machine);
-  const std::string table = fmt::format("{}/attention_training_{}.bin", to.gpu.name, name);
+  const std::string table = fmt::format("{}/{}_training_{}.bin", to.gpu.name,
+                                        wide ? "attention_fp32" : "attention", name);
   write_file(to.folder + "/" + table, encode(fit_sdpa_grid(samples, machine)));
-  to.says.push_back(fmt::format("attention in training, {}: median {:.2f} %  mean {:.2f} %  of {}",
-                                name, 100 * errors.median, 100 * errors.mean, errors.kernels));
+  to.says.push_back(
+      fmt::format("attention in training, {} {}: median {:.2f} %  mean {:.2f} %  of {}",
+                  to_string(dtype), name, 100 * errors.median, 100 * errors.mean, errors.kernels));
   return fmt::format(
-      "      {}:\n"
-      "        table: {}\n"
-      "        source: \"{}/attention.csv, PyTorch's scaled_dot_product_attention\"\n"
-      "        held_out_median_percent: {:.2f}  # a fifth of the shapes\n"
-      "        held_out_mean_percent: {:.2f}\n"
-      "        held_out_kernels: {}\n",
-      name, table, to.results, 100 * errors.median, 100 * errors.mean, errors.kernels);
+      "{0}{1}:\n"
+      "{0}  table: {2}\n"
+      "{0}  source: \"{3}/{4}.csv, PyTorch's scaled_dot_product_attention\"\n"
+      "{0}  held_out_median_percent: {5:.2f}  # a fifth of the shapes\n"
+      "{0}  held_out_mean_percent: {6:.2f}\n"
+      "{0}  held_out_kernels: {7}\n",
+      wide ? "        " : "      ", name, table, to.results, file, 100 * errors.median,
+      100 * errors.mean, errors.kernels);
+}
+
+std::string attention(const Target& to, DType dtype) {
+  return attention(to, AttentionDirection::kForward, dtype) +
+         attention(to, AttentionDirection::kBackward, dtype);
 }
 
 // The line `key:` at an indentation with all that is indented more; npos where it is missing.
@@ -176,8 +188,10 @@ std::vector<std::string> fit_training(const std::string& results, const std::str
   }
   if (fs::exists(results + "/attention.csv")) {
     const Target t = target();
-    const std::string forward = attention(t, AttentionDirection::kForward);
-    write_section("training_attention", forward + attention(t, AttentionDirection::kBackward));
+    std::string body = attention(t, DType::kBf16);
+    if (fs::exists(results + "/attention_fp32.csv"))
+      body += "      fp32:  # the memory-efficient kernel\n" + attention(t, DType::kFp32);
+    write_section("training_attention", body);
   }
   return says;
 }

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "sim/base/sim_time.hpp"
 #include "sim/engine/task_graph.hpp"
 
 namespace rehearse {
@@ -79,8 +80,9 @@ struct StreamInfo {
 struct DeviceInfo {
   int rank = 0;  // global rank of the one that is simulated
   int pipeline_stage = 0;
-  int represents = 1;  // ranks that do the same and are not simulated
-  double busy = 1;     // computing time of a rank that it represents over its own, mean
+  int represents = 1;     // ranks that do the same and are not simulated
+  double busy = 1;        // computing time of a rank that it represents over its own, mean
+  SimTime kernel_gap{0};  // of a kernel's task, the time after it in which its stream is idle
 };
 
 // A change of allocated memory, in the order in which the device's host makes it: PyTorch's

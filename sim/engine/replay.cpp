@@ -120,7 +120,7 @@ template <bool kInterferes>
 void Replay<kInterferes>::complete(TaskId t, StreamId stream) {
   timeline_.end[t].ps = now_;
   if (stream != kNoStream) {
-    if (kInterferes && graph_.holds(t)) interference_.hold(stream, graph_.task_class(t));
+    if (kInterferes && graph_.holds(t)) interference_.hold(stream, graph_.held_as(t));
     const auto tasks = graph_.stream_tasks(stream);
     const std::uint32_t next = ++issued_[stream];
     // A stream that goes on at once replaces its completion; clearing it first would cost as much

@@ -53,12 +53,14 @@ TaskClass TaskGraphBuilder::add_class() {
   return static_cast<TaskClass>(classes_++);
 }
 
-void TaskGraphBuilder::hold(TaskId t) {
+void TaskGraphBuilder::hold(TaskId t, TaskClass as) {
   if (t >= hot_.size() || hot_[t].stream == kNoStream) {
     throw std::logic_error("hold: a task that is on no stream");
   }
-  if (t >= holds_.size()) holds_.resize(t + 1, false);
-  holds_[t] = true;
+  if (as >= classes_) throw std::logic_error("hold: no such class");
+  if (t >= holds_.size()) holds_.resize(t + 1, kNoTaskClass);
+  holds_[t] = as;
+  stream_classes_[hot_[t].stream] |= std::uint64_t{1} << as;
 }
 
 void TaskGraphBuilder::set_rate(TaskClass of, TaskClass beside, double rate) {

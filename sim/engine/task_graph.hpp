@@ -25,6 +25,7 @@ enum class StreamClass : std::uint8_t {
 using TaskClass = std::uint8_t;
 inline constexpr TaskClass kForegroundTasks = 0, kBackgroundTasks = 1, kIndependentTasks = 2;
 inline constexpr std::size_t kMaxTaskClasses = 64;
+inline constexpr TaskClass kNoTaskClass = 0xff;
 
 // What the engine replays: a frozen directed acyclic graph of tasks.
 //
@@ -35,8 +36,8 @@ inline constexpr std::size_t kMaxTaskClasses = 64;
 // run on other streams of its domain, a task runs at the least of rate(its class, theirs) of its
 // speed. Where all rates between the classes of a domain's streams are 1, nothing interferes and
 // the graph needs no heap. A task may hold its stream: from its end to the start of the stream's
-// next task it slows others as if it still ran, as a kernel does that spins until another device is
-// there.
+// next task it slows others as one of a given class would that runs there, as a kernel does that
+// spins until another device is there.
 //
 // Invariants. Ids are in topological order: every edge goes from a smaller id to a larger one, so
 // there are no cycles by construction. Successors of a task are sorted by id, whatever the order of
@@ -74,7 +75,9 @@ class TaskGraph {
   double foreground_rate() const { return rate(kForegroundTasks, kBackgroundTasks); }
   double background_rate() const { return rate(kBackgroundTasks, kForegroundTasks); }
   bool interferes() const { return interferes_; }
-  bool holds(TaskId t) const { return t < holds_.size() && holds_[t]; }
+  bool holds(TaskId t) const { return t < holds_.size() && holds_[t] != kNoTaskClass; }
+  // The class as which others see the stream of a task that holds it.
+  TaskClass held_as(TaskId t) const { return holds_[t]; }
 
  private:
   friend class TaskGraphBuilder;
@@ -86,7 +89,7 @@ class TaskGraph {
   std::vector<std::uint32_t> stream_domain_;
   std::vector<StreamClass> stream_class_;
   std::vector<TaskClass> task_class_;
-  std::vector<bool> holds_;  // up to the last task that does
+  std::vector<TaskClass> holds_;  // up to the last task that does
   std::size_t classes_ = 0;
   std::vector<double> rates_;  // classes_ by classes_
   bool interferes_ = false;
@@ -104,7 +107,7 @@ class TaskGraphBuilder {
   // A new class: full rate beside all others, until set_rate says otherwise.
   TaskClass add_class();
   // Precondition: the task is on a stream.
-  void hold(TaskId t);
+  void hold(TaskId t, TaskClass as);
   // Precondition: 0 < rate <= 1. The engine rounds a rate to nine decimals.
   void set_rate(TaskClass of, TaskClass beside, double rate);
   // The same between tasks of foreground and background streams.
@@ -121,7 +124,7 @@ class TaskGraphBuilder {
 
   std::vector<StreamClass> stream_class_;
   std::vector<TaskClass> task_class_;
-  std::vector<bool> holds_;
+  std::vector<TaskClass> holds_;
   std::vector<std::uint64_t> stream_classes_;  // of a stream's tasks, one bit a class
   std::size_t classes_ = 3;
   std::vector<double> rates_ = std::vector<double>(kMaxTaskClasses * kMaxTaskClasses, 1.0);

@@ -207,7 +207,7 @@ TEST_CASE("a held stream slows the other class until its next task starts") {
   Device device(0.5, 1.0);
   const TaskId compute = device.builder.add_task(device.compute, SimTime(1000));
   const TaskId arrival = device.builder.add_task(device.communication, SimTime(0));
-  device.builder.hold(arrival);
+  device.builder.hold(arrival, kBackgroundTasks);
   const TaskId peer = device.builder.add_task(kNoStream, SimTime(400));
   const TaskId done = device.builder.add_task(device.communication, SimTime(0));
   device.builder.add_edge(peer, done);

@@ -1,8 +1,12 @@
 #include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 
+#include "hardware/gemm_model.hpp"
 #include "hardware/gpu.hpp"
+#include "hardware/measured_range.hpp"
 #include "sim/config/catalog.hpp"
 
 using namespace rehearse;
@@ -156,6 +160,17 @@ TEST_CASE("beside a collective a product loses the multiprocessors it holds, and
   CHECK(beside_collective(gpu, work, Clocks::kBurst).kernel == Approx(2));  // never more
 }
 
+TEST_CASE("a collective that waits for other ranks slows products alone") {
+  Gpu gpu = simple_gpu();
+  gpu.beside = {2, 0.5, 1.4, 1.2, 1.25, 1.7, 2};
+  const Slowdowns product = beside_collective(gpu, GemmWork{4096, 4096, 4096}, Clocks::kBurst);
+  CHECK(product.waiting == product.kernel);
+  CHECK(product.waiting > 1);
+  CHECK(beside_collective(gpu, attention(1024), Clocks::kBurst).waiting == 1);
+  const MemoryWork memory{"copy", Bytes(1'000'000), Bytes(1'000'000), 10};
+  CHECK(beside_collective(gpu, memory, Clocks::kBurst).waiting == 1);
+}
+
 TEST_CASE("what memory bounds slows a collective more than what instruction issue bounds") {
   Gpu gpu = simple_gpu();
   gpu.beside = {1, 0, 1.4, 1.2, 1.25, 1.7, 2};
@@ -179,11 +194,53 @@ TEST_CASE("above its threshold the power limit stretches work in proportion") {
 
 TEST_CASE("blocks that work through all rows take a round for every multiprocessor's worth") {
   Gpu gpu = simple_gpu();  // 10 multiprocessors
-  gpu.kernels["columns"] = {0.5, 0, Seconds(1e-9), Seconds(0), Seconds(0), ""};
+  gpu.kernels["columns"].bandwidth_efficiency = 0.5;
+  gpu.kernels["columns"].per_row = Seconds(1e-9);
   MemoryWork work{"columns", Bytes(1000), Bytes(0), 1000, 10'000, 4};
   CHECK(kernel_time(gpu, work, Clocks::kBurst).value == Approx(10e-6));
   work.blocks = 11;
   CHECK(kernel_time(gpu, work, Clocks::kBurst).value == Approx(20e-6));
   work.read = Bytes(20'000'000);  // 20 MB at 0.5 of 1 TB/s
   CHECK(kernel_time(gpu, work, Clocks::kBurst).value == Approx(40e-6));
+}
+
+TEST_CASE("lower clocks stretch the part of a kernel that follows them") {
+  Gpu gpu = simple_gpu();
+  gpu.sustained_clock = 0.8;
+  gpu.kernels["half"].follows_clock = 0.5;
+  const MemoryWork work{"half", Bytes(1'000'000'000), Bytes(0), 1000};  // 1 ms at 1 TB/s
+  CHECK(kernel_time(gpu, work, Clocks::kBurst).value == Approx(1e-3));
+  CHECK(kernel_time(gpu, work, Clocks::kSustained).value == Approx(1e-3 * (1 + 0.5 * 0.25)));
+}
+
+TEST_CASE("what was measured of a shape stretches what the class's rates say") {
+  const std::string path = std::filesystem::temp_directory_path() / "rehearse_shapes_test.bin";
+  RatioGrid grid;
+  grid.axes = {{4}, {1000}, {500, 1000}};  // bytes an element, rows, columns
+  grid.values = {0, 4096};                 // as the rates say, and twice as long
+  std::ofstream(path, std::ios::binary) << encode(grid);
+  Gpu gpu = simple_gpu();
+  gpu.kernels["rows"].shapes = std::make_shared<const RatioTable>(path, Mark{}, 3);
+  MemoryWork work{"rows", Bytes(2'000'000), Bytes(2'000'000), 1'000'000, 1000};
+  CHECK(kernel_time(gpu, work, Clocks::kBurst).value == Approx(8e-6));  // 4 us at 1 TB/s, twice
+  CHECK(octaves_outside(gpu, work, Clocks::kBurst) == Approx(0));
+  work.elements = 4'000'000;  // 4,000 columns: two octaves beyond, and the edge's ratio holds
+  work.read = work.written = Bytes(8'000'000);
+  CHECK(kernel_time(gpu, work, Clocks::kBurst).value == Approx(32e-6));
+  CHECK(octaves_outside(gpu, work, Clocks::kBurst) == Approx(2));
+}
+
+TEST_CASE("products and attention know how far their sizes lie outside of the measured ones") {
+  const Gpu gpu = shipped("h200-sxm");
+  const GemmWork inside{8192, 4096, 4096};
+  CHECK(octaves_outside(gpu, inside, Clocks::kSustained) == 0);
+  const auto& m = gpu.gemm->training_tables.at(DType::kBf16)[0].table->get().grid().axes[0];
+  const GemmWork far{4 * m.back(), 4096, 4096};
+  CHECK(octaves_outside(gpu, far, Clocks::kSustained) == Approx(2));
+  AttentionWork attention;
+  attention.heads = attention.kv_heads = 32;
+  attention.length = attention.kv_length = 1 << 20;
+  attention.head_size = 128;
+  CHECK(octaves_outside(gpu, attention, Clocks::kSustained) > 2);
+  CHECK(octaves_outside(idealised(gpu), far, Clocks::kSustained) == 0);
 }

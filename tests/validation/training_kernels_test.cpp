@@ -32,8 +32,8 @@ TEST_CASE("attention of training, forward and backward, is within tolerance") {
   const Gpu gpu = h200();
   const AttentionMachine machine{gpu.peak_of(DType::kBf16).value, gpu.memory_bandwidth.value};
   for (const auto direction : {AttentionDirection::kForward, AttentionDirection::kBackward}) {
-    const AttentionErrors errors =
-        held_out_attention_errors(measured_attention(results("attention.csv"), direction), machine);
+    const AttentionErrors errors = held_out_attention_errors(
+        measured_attention(results("attention.csv"), direction, DType::kBf16), machine);
     CHECK(errors.kernels > 50);
     CHECK(errors.median < 0.03);
     CHECK(errors.mean < 0.05);

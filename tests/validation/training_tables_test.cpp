@@ -70,8 +70,8 @@ TEST_CASE("attention of training that the tables have not seen is within 1 %") {
   const Gpu gpu = gpu_named("h200-sxm");
   const AttentionMachine machine{gpu.peak_of(DType::kBf16).value, gpu.memory_bandwidth.value};
   for (const auto direction : {AttentionDirection::kForward, AttentionDirection::kBackward}) {
-    const AttentionErrors errors =
-        held_out_sdpa_errors(measured_attention(results("attention.csv"), direction), machine);
+    const AttentionErrors errors = held_out_sdpa_errors(
+        measured_attention(results("attention.csv"), direction, DType::kBf16), machine);
     CHECK(errors.kernels > 100);
     CHECK(errors.median < 0.01);
     CHECK(errors.mean < 0.02);
