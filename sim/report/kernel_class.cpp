@@ -2,6 +2,8 @@
 
 #include <map>
 
+#include "sim/report/kernel_time.hpp"
+
 namespace rehearse {
 namespace {
 
@@ -117,8 +119,9 @@ std::vector<KernelTotals> kernel_totals(const TaskGraph& graph, const Timeline& 
     const TaskInfo& i = notes.tasks[t];
     if (i.step + 1 != notes.steps || i.activity == Activity::kHost || i.activity == Activity::kJoin)
       continue;
-    const Seconds time =
-        i.activity == Activity::kReceive ? transfers[i.flow] : timeline.duration(t).seconds();
+    const Seconds time = i.activity == Activity::kReceive
+                             ? transfers[i.flow]
+                             : time_at_work(graph, timeline, notes, t).seconds();
     out[i.device].add(classify_kernel(notes.names[i.name]), time);
   }
   return out;

@@ -44,7 +44,7 @@ struct KernelTotals {
   }
 };
 
-// Kernels of the last simulated step, by device, as long as each was on the timeline. For a graph
+// Kernels of the last simulated step, by device, as long as each was at work. For a graph
 // whose tasks are single kernels. Receiving a message is a kernel as long as the transfer.
 std::vector<KernelTotals> kernel_totals(const TaskGraph& graph, const Timeline& timeline,
                                         const Annotations& notes);

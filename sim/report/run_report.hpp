@@ -28,6 +28,12 @@ struct StageReport {
   std::array<Bytes, kMemoryCategories> at_peak{};  // by MemoryCategory, at the peak
 };
 
+// What rests on constants that were not measured on the machine that is simulated.
+struct Transfer {
+  std::string what, source;
+  double share = 0;  // of the step; 0: not told apart
+};
+
 // How requests that share a model fare; seconds.
 struct Spread {
   double mean = 0, p50 = 0, p95 = 0, p99 = 0;
@@ -65,7 +71,7 @@ struct RunReport {
   Economics economics;
   Breakdown breakdown;
   std::vector<CommunicationRow> communication;
-  std::vector<std::string> notes;  // "attention's backward efficiency is transferred from ..."
+  std::vector<Transfer> transfers;
   // Largest contributors to a peak that does not fit and what would help, ready to print.
   std::vector<std::string> memory_advice;
   Trials trials;                   // without step times: nothing varies

@@ -11,8 +11,9 @@ namespace rehearse {
 // independent of the other classes: products, attention, what memory and issue bound, communication
 // inside a node and between nodes, waiting for other stages, the host. The factors' deviations are
 // the residuals of the calibration (interval.cpp names them), larger where an efficiency is carried
-// over from another GPU or a group has more ranks than were measured. Machines of one kind differ
-// besides. So the step's deviation is the root of the sum of squares of part x deviation.
+// over from another GPU, and growing with the octaves by which a kernel's shape or a group's ranks
+// lie outside of what was measured. Machines of one kind differ besides. So the step's deviation is
+// the root of the sum of squares of part x deviation.
 struct Interval {
   Seconds low{0}, high{0};
 };

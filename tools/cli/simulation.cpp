@@ -13,6 +13,7 @@
 #include "strategies/memory.hpp"
 #include "strategies/priced_segment.hpp"
 #include "strategies/step_power.hpp"
+#include "tools/cli/evidence.hpp"
 #include "tools/cli/interval.hpp"
 #include "tools/cli/serving.hpp"
 
@@ -228,6 +229,21 @@ void replay_tasks(Simulation& s, const Replay& replay) {
 
 }  // namespace
 
+namespace {
+
+// The largest of n draws from a normal distribution, in deviations from its mean (Blom 1958).
+double largest_of(int n) {
+  const double p = (n - 0.375) / (n + 0.25);  // of n draws that lie below it
+  double low = -8, high = 8;
+  while (high - low > 1e-9) {
+    const double middle = (low + high) / 2;
+    (0.5 * std::erfc(-middle / std::sqrt(2.0)) < p ? low : high) = middle;
+  }
+  return n < 2 ? 0 : low;
+}
+
+}  // namespace
+
 bool throttle_clocks(Simulation& s, Seconds step) {
   bool slower = false;
   for (int type = 0; type <= static_cast<int>(s.cluster.other_gpus.size()); ++type) {
@@ -237,7 +253,9 @@ bool throttle_clocks(Simulation& s, Seconds step) {
       if (s.program.machines[rank.machine].gpu_type == type)
         highest = std::max(highest, step_flops(s.program, rank).value);
     const FlopsPerSecond rate = Flops(highest) / step;
-    const double products = gpu.throttle_products.at(rate), others = gpu.throttle_clock.at(rate);
+    const double more = 1 + gpu.throttle_spread * largest_of(s.plan.ranks());
+    const double products = 1 + more * (gpu.throttle_products.at(rate) - 1);
+    const double others = 1 + more * (gpu.throttle_clock.at(rate) - 1);
     if (products <= 1 && others <= 1) continue;
     gpu.sustained_products = 1 / products;
     gpu.sustained_clock = 1 / others;
@@ -398,6 +416,7 @@ Simulation simulate(const Scenario& scenario, const SimulationOptions& options) 
   report_throughput(s);
   if (scenario.failures) s.report.goodput = goodput_of(s.report, *scenario.failures);
   report_memory(s);
+  s.report.transfers = transfers_of(s);
   const Interval interval = step_interval(s);
   s.report.step_low = interval.low;
   s.report.step_high = interval.high;

@@ -7,6 +7,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "sim/report/kernel_time.hpp"
 #include "sim/report/memory_timeline.hpp"
 #include "sim/report/writers/writers.hpp"
 
@@ -198,7 +199,7 @@ class ChromeTrace {
     append_text(R"(,"ts":)");
     append_time(timeline_.start[t]);
     append_text(R"(,"dur":)");
-    append_time(timeline_.duration(t));
+    append_time(time_at_work(graph_, timeline_, notes_, t));
     fmt::format_to(std::back_inserter(out_), FMT_COMPILE(",\"args\":{{\"step\":{}"), info.step);
     if (const auto part = phase(info.activity); !part.empty()) append(R"(,"phase":"{}")", part);
     if (info.label != 0) append(R"(,"operator":{})", names_[info.label]);

@@ -108,6 +108,32 @@ std::string table_of(const std::vector<const RunReport*>& order,
   return table.to_string("") + (numbered ? "\n" + legend : "");
 }
 
+// In which nine of ten measured steps should lie.
+std::string intervals(const std::vector<const RunReport*>& order,
+                      const std::vector<std::string>& labels) {
+  std::string out;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const RunReport& r = *order[i];
+    if (!(r.step_high > r.step_low)) continue;
+    out += fmt::format("{}{} {} to {}", out.empty() ? "" : ", ", labels[i],
+                       format_seconds(r.step_low), format_seconds(r.step_high));
+  }
+  return out.empty() ? out : wrap("90 % intervals: ", out);
+}
+
+// What of any plan's step was not measured on the machine that is simulated.
+std::string transfers(const std::vector<const RunReport*>& order) {
+  std::vector<std::string> seen;
+  for (const RunReport* r : order)
+    for (const Transfer& t : r->transfers) {
+      const std::string text = fmt::format("{} ({})", t.what, t.source);
+      if (std::find(seen.begin(), seen.end(), text) == seen.end()) seen.push_back(text);
+    }
+  return seen.empty() ? ""
+                      : wrap("rests on transfers, or on what was not measured: ",
+                             fmt::format("{}", fmt::join(seen, "; ")));
+}
+
 // The part of the step that differs most from the runner-up's, for as many tokens.
 std::string reason(const RunReport& best, const RunReport& next) {
   const double same_tokens =
@@ -169,8 +195,9 @@ std::string compare_text(const std::vector<RunReport>& reports) {
   const std::vector<const RunReport*> order = best_first(reports);
   const std::vector<std::string> names = names_of(order);
   const std::vector<std::string> labels = labels_of(names);
-  return table_of(order, names, labels) + "\n" + verdict(order, names) + "\n" +
-         differences(order, labels) + economics_table(order, labels) + "\n" +
+  return table_of(order, names, labels) + "\n" + verdict(order, names) + intervals(order, labels) +
+         "\n" + transfers(order) + differences(order, labels) + economics_table(order, labels) +
+         "\n" +
          "memory: reserved, with CUDA context and communication buffers, of what is usable on a "
          "GPU\n"
          "compute to optim: percent of the step; comm: exposed communication\n";

@@ -160,7 +160,10 @@ Json report_json(const RunReport& report) {
   }
   if (!report.trials.step_times.empty()) json["trials"] = trials_json(report.trials);
   if (report.goodput) json["goodput"] = goodput_json(*report.goodput);
-  json["notes"] = report.notes;
+  json["transfers"] = Json::array();
+  for (const Transfer& t : report.transfers)
+    json["transfers"].push_back(
+        {{"what", t.what}, {"source", t.source}, {"share_of_step", number(t.share)}});
   json["memory_advice"] = report.memory_advice;
   json["simulation"] = simulation_json(report.simulation);
   return json;

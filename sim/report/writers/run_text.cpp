@@ -163,6 +163,16 @@ std::string communication_section(const RunReport& r) {
          table.to_string("  ");
 }
 
+std::string transfers_section(const RunReport& r) {
+  std::string out = "rests on transfers, or on what was not measured\n";
+  for (const Transfer& t : r.transfers) {
+    const std::string share =
+        t.share > 0 ? fmt::format(" ({} of the step)", format_percent(t.share)) : "";
+    out += wrap("  - ", fmt::format("{}{}: {}", t.what, share, t.source));
+  }
+  return out;
+}
+
 std::string simulation_line(const RunReport::Simulation& s) {
   return wrap("simulated: ",
               fmt::format("{} of {} ranks, {} tasks, {} events in {}; structure {}, timing {}",
@@ -184,10 +194,7 @@ std::string run_text(const RunReport& report) {
   out += "\n" + breakdown_section(report);
   if (!report.stages.empty()) out += "\n" + memory_section(report);
   if (!report.communication.empty()) out += "\n" + communication_section(report);
-  if (!report.notes.empty()) {
-    out += "\nnotes\n";
-    for (const std::string& note : report.notes) out += wrap("  - ", note);
-  }
+  if (!report.transfers.empty()) out += "\n" + transfers_section(report);
   out += "\n" + simulation_line(report.simulation);
   return out;
 }

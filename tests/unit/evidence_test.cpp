@@ -1,0 +1,52 @@
+#include "tools/cli/evidence.hpp"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+
+#include "sim/config/scenario.hpp"
+#include "tools/cli/interval.hpp"
+
+namespace rehearse {
+namespace {
+
+Simulation simulated(const std::string& cluster, int sequence = 4096) {
+  const std::string text = "model: llama3.2-1b\ncluster: " + cluster +
+                           "\ntraining: {sequence_length: " + std::to_string(sequence) +
+                           ", micro_batch_size: 1, global_batch_size: 16}\n";
+  return simulate(read_scenarios(parse_text(text, "scenario.yaml"), "test").front());
+}
+
+double half_width(const Simulation& s) {
+  const Interval i = step_interval(s);
+  return (i.high - i.low).value / (2 * s.report.step_time.value);
+}
+
+bool mentions(const Simulation& s, const std::string& what, const std::string& source) {
+  return std::any_of(s.report.transfers.begin(), s.report.transfers.end(), [&](const Transfer& t) {
+    return t.what.find(what) != t.what.npos && t.source.find(source) != t.source.npos;
+  });
+}
+
+TEST_CASE("a step on GPUs that were calibrated rests on no transfer") {
+  CHECK(simulated("h200-4").report.transfers.empty());
+}
+
+TEST_CASE("a step elsewhere names the classes of kernels and the links that were not measured") {
+  const Simulation h100 = simulated("{name: dgx-h100, nodes: 2}");
+  CHECK(mentions(h100, "matrix products in bf16", "transferred from h200-sxm"));
+  CHECK(mentions(h100, "kernels bound by memory", "transferred from h200-sxm"));
+  CHECK(mentions(h100, "links between nodes", "not measured"));
+  const Simulation a100 = simulated("dgx-a100");
+  CHECK(mentions(a100, "attention, backward", "backward at"));
+  CHECK(mentions(a100, "kernels beside collectives", "not measured on a100-sxm"));
+  for (const Transfer& t : a100.report.transfers) CHECK((t.share >= 0 && t.share <= 1));
+}
+
+TEST_CASE("intervals widen where kernels are transferred or far from what was measured") {
+  const double here = half_width(simulated("h200-4"));
+  CHECK(half_width(simulated("dgx-a100")) > here);
+  CHECK(half_width(simulated("h200-4", 1 << 19)) > 1.5 * here);
+}
+
+}  // namespace
+}  // namespace rehearse
