@@ -18,6 +18,7 @@ import numpy
 
 import fit_decode
 import fit_kernels
+import gpu_file
 
 ROW_CLASSES = [name for name, (kind, _) in fit_kernels.CLASSES.items() if kind in ("rows", "columns")]
 SMOOTHING = 0.003
@@ -85,6 +86,8 @@ def fit(name, kind, samples, rates, bandwidth, sm_count):
 
 def clock_shares(folder):
     loops = {}
+    if not os.path.exists(os.path.join(folder, "in_context.csv")):
+        return {}
     with open(os.path.join(folder, "in_context.csv"), encoding="utf-8") as file:
         for row in csv.DictReader(file):
             burst, steady = float(row["burst_us"]), float(row["sustained_us"])
@@ -119,10 +122,8 @@ def main():
     if len(sys.argv) != 3:
         raise SystemExit(__doc__)
     folder, path = sys.argv[1:]
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
-    bandwidth = float(re.search(r"memory_bandwidth: ([0-9.]+) GB/s", text).group(1)) * 1e9
-    sm_count = int(re.search(r"sm_count: ([0-9]+)", text).group(1))
+    text = gpu_file.read(path)
+    bandwidth, sm_count = gpu_file.number(text, "memory_bandwidth") * 1e9, int(gpu_file.number(text, "sm_count"))
     rows = fit_kernels.load(folder) + fit_kernels.load_in_context(folder)
     gpu = os.path.splitext(os.path.basename(path))[0]
     for name, (share, loops) in clock_shares(folder).items():
@@ -131,14 +132,15 @@ def main():
     for name in ROW_CLASSES:
         kind, series = fit_kernels.CLASSES[name]
         samples = fit_kernels.samples(rows, kind, series)
+        if len(samples) < 20:  # transferred
+            continue
         axes, grid, quality = fit(name, kind, samples, rates_of(text, name), bandwidth, sm_count)
         table = f"{gpu}/kernel_{name}.bin"
         with open(os.path.join(os.path.dirname(path), table), "wb") as file:
             file.write(fit_decode.ratio_grid(axes, grid))
         text = with_fields(text, name, {"shapes": table})
         print("%s: held-out median %.1f %%, mean %.1f %%, %d kernels" % (name, *quality))
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
+    gpu_file.write(path, text)
 
 
 if __name__ == "__main__":

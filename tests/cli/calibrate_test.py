@@ -70,7 +70,7 @@ class MeasureTest(CommandTest):
         for script in ("machine", "gemm", "attention", "kernels", "experts", "in_context", "decode", "host",
                        "collectives", "overlap", "overlap_kernels"):
             self.program(f"programs/pytorch/{script}.py", FAKE)
-        for script in ("fit_kernels", "fit_beside", "fit_decode"):
+        for script in ("fit_kernels", "fit_shapes", "fit_beside", "fit_decode"):
             self.program(f"programs/{script}.py", "#!/usr/bin/python3\n")
         self.program("bin/nvidia-smi", "#!/bin/sh\necho 'GPU 0: NVIDIA H200'\n")
         # "Compiles" the fake program: the output is a script that runs it.

@@ -85,6 +85,7 @@ struct Script {
   const char* needs;
 };
 constexpr std::array kScripts{Script{"fit_kernels.py", "kernels.csv", "NumPy"},
+                              Script{"fit_shapes.py", "kernels.csv", "NumPy, SciPy and pandas"},
                               Script{"fit_beside.py", "in_context.csv", "NumPy"},
                               Script{"fit_decode.py", "decode.csv", "NumPy, SciPy and pandas"}};
 
