@@ -245,8 +245,8 @@ bool has_wide_output(const GemmModel& model, const GemmWork& w) {
 }
 
 // A grouped product fills the machine as one product over all rows does, each group's rows rounded
-// up to whole tiles; of the weights' gradient, as one whose rows are the groups' weights. Each group
-// has a cost of its own besides (the GPU file's kernel class `product_group`).
+// up to whole tiles; of the weights' gradient, as one whose rows are the groups' weights. Each
+// group has a cost of its own besides (the GPU file's kernel class `product_group`).
 GemmWork ungrouped(const GemmWork& work) {
   constexpr std::int64_t kTileRows = 128;
   GemmWork w = work;
@@ -278,7 +278,8 @@ KernelEstimate estimate_gemm(const Gpu& gpu, const GemmWork& work, Clocks clocks
     KernelEstimate e = estimate_gemm(gpu, ungrouped(work), clocks);
     e.memory = max(e.memory, memory);
     const auto group = gpu.kernels.find("product_group");
-    if (group != gpu.kernels.end()) e.fixed += group->second.fixed * static_cast<double>(work.groups);
+    if (group != gpu.kernels.end())
+      e.fixed += group->second.fixed * static_cast<double>(work.groups);
     return e;
   }
   if (const YardstickTable* thin = thin_table_of(*gpu.gemm, work, clocks)) {

@@ -68,7 +68,8 @@ struct StepAccount {
 // Busy time goes by the task's activity; a task that merges a segment is split as its share says.
 // A gap before a task is explained backwards from its end: the chain of predecessors that ended
 // last is followed through joins, and each of them takes the part of the gap in which it ran.
-//   - A host takes all of the gap that is left, whatever it waited for itself.
+//   - A host takes its running time. What is left goes to what it waited for itself, as where it
+//     issues nothing before a message has come.
 //   - Communication takes its running time. What is left before it goes to what it waited for, so
 //     a receive that waited for its sender is a bubble until the transfer starts.
 //   - Compute of another device takes all that is left: as pipeline bubble, or, when a collective

@@ -165,8 +165,9 @@ bool StepWalk::explain(Gap& gap, TaskId at) {
       gap.latency_ps += running;
       break;
     case Activity::kHost:
-      close_with_host(gap);
-      return false;
+      add(&StepParts::host, gap.latency_ps + running);
+      gap.latency_ps = 0;
+      break;
     case Activity::kCollective:
     case Activity::kSend:
     case Activity::kReceive:
@@ -196,12 +197,6 @@ bool StepWalk::explain(Gap& gap, TaskId at) {
   }
   gap.end = from;
   return true;
-}
-
-void StepWalk::close_with_host(Gap& gap) {
-  add(&StepParts::host, gap.latency_ps + visible(gap.begin, gap.end));
-  gap.latency_ps = 0;
-  gap.end = gap.begin;
 }
 
 TaskId StepWalk::last_task_before(SimTime end) const {

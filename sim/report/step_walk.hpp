@@ -46,7 +46,6 @@ class StepWalk {
   void add_gap(SimTime begin, SimTime end, TaskId cause);
   // Takes what `at` explains off the end of the gap; false when the rest of it is explained too.
   bool explain(Gap& gap, TaskId at);
-  void close_with_host(Gap& gap);
   TaskId last_task_before(SimTime end) const;
 
   const TaskGraph& graph_;

@@ -43,6 +43,17 @@ TEST_CASE("o41: bytes of a token's latents in the cache") {
   }
 }
 
+// Absorbing what latents are multiplied with uses the same weights.
+TEST_CASE("o41: both forms of latent attention keep the same parameters") {
+  const auto parameters = [](const std::string& form, int t) {
+    const Simulation s = infer_latent("decode", form, t, 1, 1, 1, 7);
+    return s.report.stages.at(0).at_peak[static_cast<std::size_t>(MemoryCategory::kParameters)];
+  };
+  for (const int t : {1, 2})
+    CHECK(parameters(", latent_attention: absorbed", t) ==
+          parameters(", latent_attention: unabsorbed", t));
+}
+
 // Every tensor-parallel rank has all of the latents; stages have their own layers'.
 TEST_CASE("o41: pipeline parallelism divides latents, tensor parallelism does not") {
   for (const auto& [t, p] : {std::pair{1, 1}, std::pair{2, 1}, std::pair{1, 4}, std::pair{4, 1}}) {

@@ -40,6 +40,9 @@ TEST_CASE("expert load: the seed draws which experts are wanted, not how much", 
 
 TEST_CASE("expert load: the fullest rank stands for all", "[experts]") {
   CHECK(fullest_rank({5, 1, 4, 4, 2, 2}, 3) == std::vector<std::int64_t>{4, 4});
+  // Fewer rows than experts go to experts that lie apart.
+  CHECK(expert_rows({}, 4, 4, 8) == std::vector<std::int64_t>{1, 0, 1, 0, 1, 0, 1, 0});
+  CHECK(expert_rows({}, 10, 10, 8) == std::vector<std::int64_t>{2, 1, 1, 1, 2, 1, 1, 1});
 }
 
 TEST_CASE("expert parallelism: groups are innermost, replicas of experts the rest", "[experts]") {

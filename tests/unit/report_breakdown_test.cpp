@@ -106,6 +106,26 @@ TEST_CASE("a receive is a bubble until its transfer starts", "[report][breakdown
   CHECK(parts.compute.ps == 100);
 }
 
+TEST_CASE("a host that waits for a message takes what it ran, and the rest is a bubble",
+          "[report][breakdown]") {
+  ReportGraph g;
+  const auto sender = g.device(0, 0);
+  const auto receiver = g.device(1, 1);
+  const std::int32_t p2p = g.collective("send_recv", "pp", 10, 10);
+  const TaskId forward = g.task(sender.compute, Activity::kForward, 100);
+  const TaskId start = g.join(0, {forward});
+  const TaskId received =
+      g.communicate(receiver.communication, Activity::kReceive, 7, p2p, {start});
+  const TaskId issue = g.task(receiver.host, Activity::kHost, 3, {received});
+  g.task(receiver.compute, Activity::kForward, 50, {issue});
+  g.run();
+  REQUIRE(g.window().device == receiver.id);
+  const StepParts parts = g.account().parts;
+  CHECK(parts.pipeline_bubble.ps == 100);
+  CHECK(parts.exposed_communication.ps == 7);
+  CHECK(parts.host.ps == 3);
+}
+
 TEST_CASE("a pure delay between stages is communication, the wait before it a bubble",
           "[report][breakdown]") {
   ReportGraph g;
