@@ -103,7 +103,7 @@ bool Replay<kInterferes>::start(TaskId t) {
   }
   std::int64_t end = 0;
   if (kInterferes && hot.stream != kNoStream && interference_.tracks(hot.stream)) {
-    end = interference_.begin(hot.stream, graph_.task_class(t), now_, hot.duration_ps);
+    end = interference_.begin(hot.stream, t, now_);
   } else if (__builtin_add_overflow(now_, hot.duration_ps, &end)) {
     throw std::overflow_error("simulated time passes 106 days");
   }

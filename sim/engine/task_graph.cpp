@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 #include <stdexcept>
+#include <utility>
 
 namespace rehearse {
 namespace {
@@ -41,6 +42,25 @@ TaskId TaskGraphBuilder::add_task(StreamId stream, SimTime duration, TaskClass c
   task_class_.push_back(cls);
   if (stream != kNoStream) stream_classes_[stream] |= std::uint64_t{1} << cls;
   return static_cast<TaskId>(hot_.size() - 1);
+}
+
+TransferId TaskGraphBuilder::add_transfer(Transfer transfer) {
+  if (!(transfer.demand > 0)) throw std::logic_error("add_transfer: a demand is positive");
+  for (const Crossing& c : transfer.crossings) {
+    if (c.link >= links_) throw std::logic_error("add_transfer: no such link");
+    if (!(c.weight > 0)) throw std::logic_error("add_transfer: a weight is positive");
+  }
+  transfers_.push_back(std::move(transfer));
+  return static_cast<TransferId>(transfers_.size() - 1);
+}
+
+void TaskGraphBuilder::set_transfer(TaskId t, TransferId transfer) {
+  if (t >= hot_.size() || hot_[t].stream == kNoStream) {
+    throw std::logic_error("set_transfer: a task that is on no stream");
+  }
+  if (transfer >= transfers_.size()) throw std::logic_error("set_transfer: no such transfer");
+  if (t >= task_transfer_.size()) task_transfer_.resize(t + 1, kNoTransfer);
+  task_transfer_[t] = transfer;
 }
 
 void TaskGraphBuilder::add_edge(TaskId from, TaskId to) {
@@ -97,6 +117,46 @@ bool TaskGraphBuilder::some_domain_interferes() const {
   return false;
 }
 
+// Keeps the links that can fill up: a stream runs one task at a time, so at most the sum over
+// streams of what their largest transfer takes is wanted of a link at once.
+void TaskGraphBuilder::leave_out_roomy_links() {
+  constexpr double kFull = 1 + 1e-9;  // rounding does not make links meet
+  std::vector<std::pair<StreamId, TransferId>> used;
+  std::vector<TransferId> last(stream_domain_.size(), kNoTransfer);
+  for (TaskId t = 0; t < task_transfer_.size(); ++t) {
+    if (task_transfer_[t] == kNoTransfer) continue;
+    const StreamId s = hot_[t].stream;
+    if (last[s] != task_transfer_[t]) used.emplace_back(s, task_transfer_[t]);
+    last[s] = task_transfer_[t];
+  }
+  std::sort(used.begin(), used.end());
+  used.erase(std::unique(used.begin(), used.end()), used.end());
+  std::vector<double> wanted(links_, 0), of_stream(links_, 0);
+  for (std::size_t i = 0; i < used.size();) {
+    std::vector<LinkId> touched;
+    for (const StreamId s = used[i].first; i < used.size() && used[i].first == s; ++i) {
+      const Transfer& transfer = transfers_[used[i].second];
+      for (const Crossing& c : transfer.crossings) {
+        if (of_stream[c.link] == 0) touched.push_back(c.link);
+        of_stream[c.link] = std::max(of_stream[c.link], transfer.demand * c.weight);
+      }
+    }
+    for (const LinkId l : touched) wanted[l] += std::exchange(of_stream[l], 0);
+  }
+  std::vector<LinkId> number(links_);
+  std::size_t kept = 0;
+  for (std::size_t l = 0; l < links_; ++l)
+    number[l] = wanted[l] > kFull ? static_cast<LinkId>(kept++) : static_cast<LinkId>(links_);
+  for (Transfer& transfer : transfers_) {
+    std::erase_if(transfer.crossings, [&](const Crossing& c) { return number[c.link] == links_; });
+    for (Crossing& c : transfer.crossings) c.link = number[c.link];
+  }
+  for (TransferId& t : task_transfer_)
+    if (t != kNoTransfer && transfers_[t].crossings.empty()) t = kNoTransfer;
+  while (!task_transfer_.empty() && task_transfer_.back() == kNoTransfer) task_transfer_.pop_back();
+  links_ = kept;
+}
+
 void TaskGraphBuilder::reserve(std::size_t tasks, std::size_t edges) {
   hot_.reserve(tasks);
   edges_.reserve(edges);
@@ -109,6 +169,7 @@ TaskGraph TaskGraphBuilder::freeze() && {
   }
   TaskGraph graph;
   graph.interferes_ = some_domain_interferes();
+  leave_out_roomy_links();
   graph.hot_ = std::move(hot_);
   graph.stream_domain_ = std::move(stream_domain_);
   graph.stream_class_ = std::move(stream_class_);
@@ -118,6 +179,9 @@ TaskGraph TaskGraphBuilder::freeze() && {
     graph.rates_.insert(graph.rates_.end(), rates_.begin() + std::ptrdiff_t(a * kMaxTaskClasses),
                         rates_.begin() + std::ptrdiff_t(a * kMaxTaskClasses + classes_));
   graph.holds_ = std::move(holds_);
+  graph.link_count_ = links_;
+  graph.transfers_ = std::move(transfers_);
+  graph.task_transfer_ = std::move(task_transfer_);
 
   // Counting sort by source. `cursor` is where the next edge of a source goes.
   graph.offsets_.assign(tasks + 1, 0);

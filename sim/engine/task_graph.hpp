@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sim/base/sim_time.hpp"
+#include "sim/flow/link_sharing.hpp"
 
 namespace rehearse {
 
@@ -27,6 +28,17 @@ inline constexpr TaskClass kForegroundTasks = 0, kBackgroundTasks = 1, kIndepend
 inline constexpr std::size_t kMaxTaskClasses = 64;
 inline constexpr TaskClass kNoTaskClass = 0xff;
 
+// What a task moves over links: at full speed it takes demand * weight of each link that it
+// crosses, whose capacity is 1. Links are shared max-min fairly by rate, which is `demand` at full
+// speed.
+struct Transfer {
+  double demand = 1;
+  std::vector<Crossing> crossings;
+  bool operator==(const Transfer&) const = default;
+};
+using TransferId = std::uint32_t;
+inline constexpr TransferId kNoTransfer = std::numeric_limits<TransferId>::max();
+
 // What the engine replays: a frozen directed acyclic graph of tasks.
 //
 // Model. A task runs for `duration` once all its predecessors are done and, when it is on a stream,
@@ -38,6 +50,11 @@ inline constexpr TaskClass kNoTaskClass = 0xff;
 // the graph needs no heap. A task may hold its stream: from its end to the start of the stream's
 // next task it slows others as one of a given class would that runs there, as a kernel does that
 // spins until another device is there.
+//
+// A task on a stream may be a transfer: while it runs it takes its part of links, and where those
+// of one instant want more of a link than it has, they share it (LinkSharing) and go at the rate
+// that they get, or at that of their class where it is less. Links that all streams together can
+// never fill are left out when the graph is frozen: there a transfer is a task like any other.
 //
 // Invariants. Ids are in topological order: every edge goes from a smaller id to a larger one, so
 // there are no cycles by construction. Successors of a task are sorted by id, whatever the order of
@@ -74,7 +91,15 @@ class TaskGraph {
   double rate(TaskClass a, TaskClass b) const { return rates_[a * classes_ + b]; }
   double foreground_rate() const { return rate(kForegroundTasks, kBackgroundTasks); }
   double background_rate() const { return rate(kBackgroundTasks, kForegroundTasks); }
-  bool interferes() const { return interferes_; }
+  // Whether tasks have other durations than their own: classes slow each other, or transfers meet.
+  bool interferes() const { return interferes_ || link_count_ > 0; }
+  bool classes_interfere() const { return interferes_; }
+  // Links that may fill up, and what a task takes of them; kNoTransfer: nothing.
+  std::size_t link_count() const { return link_count_; }
+  TransferId transfer_of(TaskId t) const {
+    return t < task_transfer_.size() ? task_transfer_[t] : kNoTransfer;
+  }
+  const Transfer& transfer(TransferId t) const { return transfers_[t]; }
   bool holds(TaskId t) const { return t < holds_.size() && holds_[t] != kNoTaskClass; }
   // The class as which others see the stream of a task that holds it.
   TaskClass held_as(TaskId t) const { return holds_[t]; }
@@ -93,6 +118,9 @@ class TaskGraph {
   std::size_t classes_ = 0;
   std::vector<double> rates_;  // classes_ by classes_
   bool interferes_ = false;
+  std::size_t link_count_ = 0;
+  std::vector<Transfer> transfers_;
+  std::vector<TransferId> task_transfer_;  // up to the last task that has one
 };
 
 // Builds a graph. Tasks and edges are appended in any order as long as every edge goes forward
@@ -102,6 +130,11 @@ class TaskGraphBuilder {
   StreamId add_stream(std::uint32_t domain, StreamClass cls);
   TaskId add_task(StreamId stream, SimTime duration);
   TaskId add_task(StreamId stream, SimTime duration, TaskClass cls);
+  LinkId add_link() { return static_cast<LinkId>(links_++); }
+  // Precondition: links exist, each at most once; the demand and the weights are positive.
+  TransferId add_transfer(Transfer transfer);
+  // Precondition: the task is on a stream.
+  void set_transfer(TaskId t, TransferId transfer);
   // `to` starts after `from` ends. Precondition: from < to.
   void add_edge(TaskId from, TaskId to);
   // A new class: full rate beside all others, until set_rate says otherwise.
@@ -121,6 +154,7 @@ class TaskGraphBuilder {
   std::vector<std::pair<TaskId, TaskId>> edges_;
   std::vector<std::uint32_t> stream_domain_;
   bool some_domain_interferes() const;
+  void leave_out_roomy_links();
 
   std::vector<StreamClass> stream_class_;
   std::vector<TaskClass> task_class_;
@@ -128,6 +162,9 @@ class TaskGraphBuilder {
   std::vector<std::uint64_t> stream_classes_;  // of a stream's tasks, one bit a class
   std::size_t classes_ = 3;
   std::vector<double> rates_ = std::vector<double>(kMaxTaskClasses * kMaxTaskClasses, 1.0);
+  std::size_t links_ = 0;
+  std::vector<Transfer> transfers_;
+  std::vector<TransferId> task_transfer_;
 };
 
 }  // namespace rehearse

@@ -6,6 +6,8 @@
 #include <queue>
 #include <set>
 
+#include "sim/flow/link_sharing.hpp"
+
 namespace rehearse::bench {
 namespace {
 
@@ -30,7 +32,10 @@ struct Event {
 }  // namespace
 
 BaselineReplay::BaselineReplay(const TaskGraph& graph)
-    : successors_(graph.size()), classes_(graph.class_count()), interferes_(graph.interferes()) {
+    : successors_(graph.size()),
+      classes_(graph.class_count()),
+      interferes_(graph.interferes()),
+      links_(graph.link_count()) {
   for (std::size_t a = 0; a < classes_; ++a)
     for (std::size_t b = 0; b < classes_; ++b)
       parts_.push_back(
@@ -44,7 +49,12 @@ BaselineReplay::BaselineReplay(const TaskGraph& graph)
   domains_ = static_cast<std::uint32_t>(dense.size());
   for (TaskId t = 0; t < graph.size(); ++t) {
     const auto& hot = graph.hot(t);
-    tasks_.push_back({hot.duration_ps, hot.stream, hot.indegree, graph.task_class(t)});
+    tasks_.push_back(
+        {hot.duration_ps, hot.stream, hot.indegree, graph.task_class(t), graph.transfer_of(t)});
+    if (const TransferId of = graph.transfer_of(t); of != kNoTransfer) {
+      if (of >= transfers_.size()) transfers_.resize(of + 1);
+      transfers_[of] = graph.transfer(of);
+    }
     const auto next = graph.successors(t);
     successors_[t].assign(next.begin(), next.end());
     if (hot.stream != kNoStream) streams_[hot.stream].tasks.push_back(t);
@@ -91,7 +101,7 @@ class BaselineRun {
     std::uint32_t version = 0;
     bool offered = false;
     std::int64_t since = 0;
-    std::int64_t rate = kBillion;
+    std::int64_t rate = kBillion, of_class = kBillion;
     Wide left = 0;  // billionths of a picosecond
   };
 
@@ -120,6 +130,10 @@ class BaselineRun {
       running_[domain_of(t)].insert(t);
       touched_.insert(domain_of(t));
     }
+    if (plan_.tasks_[t].transfer != kNoTransfer && plan_.tasks_[t].duration_ps > 0) {
+      transferring_[plan_.tasks_[t].stream] = t;
+      transfers_change_ = true;
+    }
     queue_.push({now_ + plan_.tasks_[t].duration_ps, kEnd, t, state.version});
   }
 
@@ -130,6 +144,10 @@ class BaselineRun {
       touched_.insert(domain_of(t));
     }
     const StreamId s = plan_.tasks_[t].stream;
+    if (transferring_.count(s) > 0 && transferring_.at(s) == t) {
+      transferring_.erase(s);
+      transfers_change_ = true;
+    }
     if (s != kNoStream) {
       const auto& tasks = plan_.streams_[s].tasks;
       if (++cursor_[s] < tasks.size()) offer(tasks[cursor_[s]]);
@@ -148,10 +166,28 @@ class BaselineRun {
           const std::size_t row = plan_.tasks_[t].cls * plan_.classes_;
           if (other != t) least = std::min(least, plan_.parts_[row + plan_.tasks_[other].cls]);
         }
-        set_rate(t, least);
+        state_[t].of_class = least;
+        transfers_change_ |= plan_.tasks_[t].transfer != kNoTransfer;
+        if (plan_.tasks_[t].transfer == kNoTransfer) set_rate(t, least);
       }
     }
     touched_.clear();
+    if (transfers_change_) share_links();
+    transfers_change_ = false;
+  }
+
+  void share_links() {
+    LinkSharing links(std::vector<double>(plan_.links_, 1.0), plan_.streams_.size());
+    const auto of = [&](TaskId t) -> const Transfer& {
+      return plan_.transfers_[plan_.tasks_[t].transfer];
+    };
+    for (const auto& [s, t] : transferring_)
+      links.begin(s, of(t).crossings,
+                  of(t).demand * static_cast<double>(state_[t].of_class) / kBillion);
+    links.solve();
+    for (const auto& [s, t] : transferring_)
+      set_rate(t, std::min<std::int64_t>(state_[t].of_class,
+                                         std::llround(links.rate(s) / of(t).demand * kBillion)));
   }
 
   void set_rate(TaskId t, std::int64_t rate) {
@@ -173,6 +209,8 @@ class BaselineRun {
   std::vector<std::size_t> cursor_;
   std::vector<std::set<TaskId>> running_;  // by domain
   std::set<std::uint32_t> touched_;
+  std::map<StreamId, TaskId> transferring_;
+  bool transfers_change_ = false;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> queue_;
 };
 

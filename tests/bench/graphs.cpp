@@ -153,6 +153,28 @@ TaskGraph pipeline_graph(const PipelineShape& shape) {
   return PipelineWriter(shape, std::max(1U, microbatches)).write();
 }
 
+namespace {
+
+// Some twenty transfers, each over one to three links, of which it takes a tenth to all.
+std::vector<TransferId> add_transfers(TaskGraphBuilder& builder, std::uint32_t links,
+                                      SplitMix64& random) {
+  std::vector<TransferId> out;
+  for (std::uint32_t l = 0; l < links; ++l) builder.add_link();
+  for (int i = 0; links > 0 && i < 20; ++i) {
+    Transfer t;
+    t.demand = static_cast<double>(random.between(1, 10)) / 10;
+    const auto first = random.between(0, links - 1);
+    const auto crossed = random.between(1, std::min<std::int64_t>(3, links));
+    for (std::int64_t c = 0; c < crossed; ++c)
+      t.crossings.push_back({static_cast<LinkId>((first + c) % links),
+                             static_cast<double>(random.between(1, 4)) / 4});
+    out.push_back(builder.add_transfer(t));
+  }
+  return out;
+}
+
+}  // namespace
+
 TaskGraph random_graph(const RandomShape& shape) {
   SplitMix64 random(shape.seed);
   TaskGraphBuilder builder;
@@ -172,6 +194,7 @@ TaskGraph random_graph(const RandomShape& shape) {
     streams.push_back(builder.add_stream(domain, StreamClass::kBackground));
     streams.push_back(builder.add_stream(domain, StreamClass::kBackground));
   }
+  const std::vector<TransferId> transfers = add_transfers(builder, shape.links, random);
   std::vector<std::pair<TaskId, TaskId>> edges;
   for (std::uint32_t i = 0; i < shape.tasks; ++i) {
     const auto pick = random.between(0, static_cast<std::int64_t>(streams.size()) + 2);
@@ -186,6 +209,9 @@ TaskGraph random_graph(const RandomShape& shape) {
                                classes[static_cast<std::size_t>(random.between(
                                    0, static_cast<std::int64_t>(classes.size()) - 1))])
             : builder.add_task(stream, duration);
+    if (!transfers.empty() && stream != kNoStream && random.between(0, 1) == 1)
+      builder.set_transfer(task, transfers[static_cast<std::size_t>(random.between(
+                                     0, static_cast<std::int64_t>(transfers.size()) - 1))]);
     const std::int64_t inputs = std::min<std::int64_t>(task, random.between(0, 3));
     for (std::int64_t e = 0; e < inputs; ++e) {
       const std::int64_t back = random.between(1, std::min<std::int64_t>(task, 40));

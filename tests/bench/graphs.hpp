@@ -52,6 +52,7 @@ struct RandomShape {
   double background_rate = 1.0;
   std::uint32_t classes = 0;  // besides the streams': every other task is of one of them
   std::uint64_t seed = 1;
+  std::uint32_t links = 0;     // every other task on a stream is a transfer over one to three
   bool reverse_edges = false;  // insert the edges in the opposite order
 };
 TaskGraph random_graph(const RandomShape& shape);
