@@ -102,6 +102,7 @@ void read_collectives(Reader& cluster_reader, Cluster& cluster) {
   tuning.ideal = reader.optional<bool>("ideal", false);
   tuning.nvls = reader.optional<bool>("nvls", false);
   tuning.chunks = reader.count("chunks", 0, 0);
+  tuning.channels = static_cast<int>(std::min<std::int64_t>(reader.count("channels", 0, 0), 64));
   tuning.inter_node_efficiency = reader.optional<double>("inter_node_efficiency", 0.9);
   if (!(tuning.inter_node_efficiency > 0 && tuning.inter_node_efficiency <= 1)) {
     reader.error(
@@ -213,10 +214,13 @@ CommGroup comm_group(const Cluster& cluster, std::span<const int> members) {
   }
   group.ranks = static_cast<int>(members.size());
   group.nodes = std::max(1, static_cast<int>(ranks_on_node.size()));
-  group.links.intra_node *= topology_share(cluster, members).intra_node;
+  group.inside = topology_share(cluster, members, true);
+  group.below_switch = below_one_switch(cluster, members);
+  group.below_socket = below_one_socket(cluster, members);
   group.below_one_leaf = below_one_leaf(cluster, members);
   for (const auto& [node, ranks] : ranks_on_node) {
     group.ranks_per_node = std::max(group.ranks_per_node, ranks);
+    if (group.least_per_node == 0 || ranks < group.least_per_node) group.least_per_node = ranks;
   }
   group.concurrent_per_node = std::max(1, cluster.gpus_per_node / group.ranks_per_node);
   return group;

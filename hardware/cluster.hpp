@@ -53,6 +53,9 @@ struct CollectiveTuning {
   bool nvls = false;  // the NVSwitches reduce in the network (NVLink SHARP)
   // Pieces of a pipelined chain or tree: 1 is the naive algorithm, 0 the best number.
   std::int64_t chunks = 0;
+  // Channels, each a block of a kernel on a multiprocessor, that a collective may have at most
+  // (NCCL_MAX_NCHANNELS); 0: as many as the library takes.
+  int channels = 0;
   double inter_node_efficiency = 0.9;        // of a NIC's line rate, after headers and protocol
   std::shared_ptr<const TuningTable> table;  // null: closed forms on the stated links
 };
@@ -136,7 +139,11 @@ struct CommGroup {
   // Groups of the same kind that one node takes part in at the same time, this one included: they
   // share the node's NICs evenly.
   int concurrent_per_node = 1;
-  LinkShare links{};            // of its slowest member, and what the topology leaves
+  LinkShare links{};            // of its slowest member
+  double inside = 1;            // of the bandwidth inside a node, what the topology leaves
+  int below_switch = 0;         // members below one PCIe switch, of a group that is below several
+  int below_socket = 0;         // the same of sockets
+  int least_per_node = 0;       // the fewest on one node; 0: as many as the most
   bool below_one_leaf = false;  // oversubscription does not touch it
   bool operator==(const CommGroup&) const = default;
 };
@@ -151,6 +158,9 @@ struct CollectivePrice {
   Bytes wire_bytes_per_rank;  // sent by each rank
   Seconds latency_part;       // latency_part + bandwidth_part = time
   Seconds bandwidth_part;
+  double inside_bytes;   // of each rank, to others of its node
+  double outside_bytes;  // of each rank, over its NIC
+  std::string basis;     // what it rests on: "measured on 8 ranks", ...
 };
 
 // `bytes` is the full buffer: all_reduce and reduce_scatter each rank's input, all_gather its

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <map>
 
 namespace rehearse {
 namespace {
@@ -176,21 +177,60 @@ std::vector<RouteClass> route_classes(const Cluster& cluster, int from) {
   return out;
 }
 
-LinkShare topology_share(const Cluster& cluster, std::span<const int> members) {
-  LinkShare share;
-  const NodeLinks& n = cluster.node_links;
-  if (n.mesh.empty() && n.socket_bandwidth.value <= 0) return share;
-  std::vector<int> locals;  // of the first member's node: nodes are alike
+namespace {
+
+// GPUs of a group on its first member's node: nodes are alike.
+std::vector<int> locals_of(const Cluster& cluster, std::span<const int> members) {
+  std::vector<int> locals;
   for (const int rank : members)
     if (node_of(cluster, rank) == node_of(cluster, members.front()))
       locals.push_back(local_of(cluster, rank));
-  if (locals.size() < 2) return share;
+  return locals;
+}
+
+// Of GPUs in blocks of so many: the fewest in one block, where they are in several; else 0.
+int fewest_in_block(const std::vector<int>& locals, int block) {
+  if (block <= 0) return 0;
+  std::map<int, int> counts;
+  for (const int l : locals) ++counts[l / block];
+  if (counts.size() < 2) return 0;
+  int fewest = static_cast<int>(locals.size());
+  for (const auto& [number, count] : counts) fewest = std::min(fewest, count);
+  return fewest;
+}
+
+// What the link out of a block leaves to one of the groups that cross it.
+double share_of_block(const Cluster& cluster, int block, int members, BytesPerSecond link,
+                      bool alike) {
+  if (members == 0) return 1;
+  const double groups = alike ? std::max(1.0, static_cast<double>(block) / members) : 1;
+  return std::min(1.0, ratio(link, cluster.intra_node.bandwidth) / groups);
+}
+
+}  // namespace
+
+int below_one_switch(const Cluster& cluster, std::span<const int> members) {
+  return fewest_in_block(locals_of(cluster, members), cluster.node_links.gpus_per_switch);
+}
+
+int below_one_socket(const Cluster& cluster, std::span<const int> members) {
+  const NodeLinks& n = cluster.node_links;
+  if (n.socket_bandwidth.value <= 0) return 0;
+  return fewest_in_block(locals_of(cluster, members), n.gpus_per_socket);
+}
+
+double topology_share(const Cluster& cluster, std::span<const int> members, bool alike) {
+  const NodeLinks& n = cluster.node_links;
   if (n.mesh.empty()) {
-    for (const int l : locals)
-      if (socket_of(n, l) != socket_of(n, locals.front()))
-        share.intra_node = std::min(1.0, ratio(n.socket_bandwidth, cluster.intra_node.bandwidth));
-    return share;
+    const double bridge =
+        share_of_block(cluster, n.gpus_per_switch, below_one_switch(cluster, members),
+                       cluster.intra_node.bandwidth, alike);
+    const double socket = share_of_block(
+        cluster, n.gpus_per_socket, below_one_socket(cluster, members), n.socket_bandwidth, alike);
+    return std::min(bridge, socket);
   }
+  const std::vector<int> locals = locals_of(cluster, members);
+  if (locals.size() < 2) return 1;
   // Rings, each of which takes one link out of every member and one in: as many as the member with
   // the fewest links to the others has. Two GPUs without a link meet over a third.
   int fewest = 1 << 20;
@@ -200,8 +240,7 @@ LinkShare topology_share(const Cluster& cluster, std::span<const int> members) {
     fewest = std::min(fewest, own);
   }
   const double one = ratio(mesh_link_bandwidth(cluster), cluster.intra_node.bandwidth);
-  share.intra_node = std::max(1, fewest) * one;
-  return share;
+  return std::max(1, fewest) * one;
 }
 
 bool below_one_leaf(const Cluster& cluster, std::span<const int> members) {

@@ -50,9 +50,15 @@ std::vector<RouteClass> route_classes(const Cluster& cluster, int from = 0);
 // left of it for one direction of a NIC.
 BytesPerSecond staged_bandwidth(const Cluster& cluster);
 
-// Of the bandwidths that the cluster states, what the topology leaves to a group that communicates:
-// in a mesh the NVLinks between its members, over sockets their link.
-LinkShare topology_share(const Cluster& cluster, std::span<const int> members);
+// Of the bandwidth that the cluster states inside a node, what the topology leaves to a group that
+// communicates: in a mesh the NVLinks between its members, over PCIe switches and sockets the link
+// between them. `alike`: the GPUs beside each member are in groups of the same shape, which
+// communicate at the same time and share what is between switches and between sockets.
+double topology_share(const Cluster& cluster, std::span<const int> members, bool alike);
+// Members below one PCIe switch or of one socket, the fewest, where a group has members below
+// several; else 0.
+int below_one_switch(const Cluster& cluster, std::span<const int> members);
+int below_one_socket(const Cluster& cluster, std::span<const int> members);
 // Whether all nodes of a group are below one leaf switch, which oversubscription does not touch.
 bool below_one_leaf(const Cluster& cluster, std::span<const int> members);
 

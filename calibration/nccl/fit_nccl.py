@@ -10,9 +10,10 @@ The measurements are nccl-tests' averages over launches back to back in one stre
 latency is hidden behind the kernel before it: the times are device times, and the floor at small
 sizes is the kernel itself (its start, flags, one trip around the ranks).
 
-Broadcasts, which they do not have, come from our own runs where there are any (calibration/results):
-the shorter of a stream's and a CUDA graph's time, since a launch of its own hides what the graph's
-nodes wait for each other, and the graph what a small message's launch takes.
+Operations that they do not have (broadcast, send_recv) come from our own runs where there are any:
+calibration/results/<gpu>/nccl.csv, and collectives.csv from 8 MiB on, below which a call through
+PyTorch takes longer than the message. Of a size that was measured several ways (stream, CUDA graph)
+the least counts: the one that hid its launch.
 
     calibration/nccl/fit_nccl.py            writes configs/clusters/tuning/*.yaml
     calibration/nccl/fit_nccl.py --check    fits and prints residuals, writes nothing
@@ -27,7 +28,7 @@ import pandas as pd
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-OWN_OPERATIONS = ["broadcast"]
+OWN_OPERATIONS = ["broadcast", "send_recv"]
 OPERATIONS = {
     "all_reduce": "all_reduce",
     "all_gather": "all_gather",
@@ -49,6 +50,23 @@ MACHINES = {
 # Measured with in-network reduction: all_reduce on eight H100 or H200 beats what a ring's links carry.
 NVLS = {("h100_sxm", "all_reduce", 8), ("h200_sxm", "all_reduce", 8)}
 ELEMENT_BYTES = 2  # fp16
+# GB/s of a channel, part of the link that two communicators get together (None: not known), source.
+# H200: all_reduce of 256 MiB takes 21 GB/s a channel up to eight of them; pairs of large transfers at
+# once reach 340 to 368 GB/s, median 355, whatever the two are, and share it evenly.
+H200_LINKS = "calibration/results/h200-sxm/links.csv"
+NCCL_CONSTANT = "The channel: NCCL's constant of a ring (src/graph/tuning.cc)"
+SHARED = {
+    "h200-sxm": (21, 0.79, H200_LINKS),
+    "h100-sxm": (21, 0.79, f"{H200_LINKS}, the same links"),
+    "a100-sxm": (20, 0.79, f"{NCCL_CONSTANT}; the part: {H200_LINKS}"),
+    "b200-sxm": (40, 0.79, f"{NCCL_CONSTANT}; the part: {H200_LINKS}"),
+    "b300-sxm": (40, 0.79, f"{NCCL_CONSTANT}; the part: {H200_LINKS}"),
+    "gb200": (40, 0.79, f"{NCCL_CONSTANT}; the part: {H200_LINKS}"),
+    "gb300": (40, 0.79, f"{NCCL_CONSTANT}; the part: {H200_LINKS}"),
+    "l40s": (20, None, NCCL_CONSTANT),
+    "rtx-pro-6000": (40, None, NCCL_CONSTANT),
+}
+PYTORCH_FROM = 8 << 20
 LINK_LATENCY_US = 1.0
 MOST_REGIMES = 7
 PENALTY = 0.004  # squared log error that one more range must save
@@ -67,7 +85,7 @@ def wire_factor(operation, ranks, nvls=False):
     """Bytes that each rank sends for a byte of the full buffer."""
     if nvls:
         return 1.0
-    if operation == "broadcast":
+    if operation in ("broadcast", "send_recv"):
         return 1.0
     return (2 if operation == "all_reduce" else 1) * (ranks - 1) / ranks
 
@@ -163,13 +181,15 @@ def fit_curve(data, operation, ranks, nvls, link):
 
 def own_runs(name):
     """Our own runs in the columns of the others."""
-    path = ROOT / "calibration/results" / MACHINES[name][0] / "collectives.csv"
-    if not path.exists():
+    folder = ROOT / "calibration/results" / MACHINES[name][0]
+    least_bytes = {"nccl.csv": 0, "collectives.csv": PYTORCH_FROM}
+    frames = [pd.read_csv(folder / f).query("bytes >= @least") for f, least in least_bytes.items()
+              if (folder / f).exists()]
+    if not frames:
         return None
-    frame = pd.read_csv(path)
+    frame = pd.concat(frames)
     frame = frame[frame.operation.isin(OWN_OPERATIONS) & frame["mode"].isin(["graph", "stream"])]
-    keys = ["operation", "ranks", "bytes"]
-    frame = frame.groupby(keys, as_index=False).median_us.min()
+    frame = frame.groupby(["operation", "ranks", "bytes"]).median_us.min().reset_index()
     return pd.DataFrame({"op": frame.operation, "gpus": frame.ranks,
                          "elements": frame.bytes // ELEMENT_BYTES, "microseconds": frame.median_us})
 
@@ -209,8 +229,8 @@ def text(name, measured, versions, rows, large, every):
         "source: >-",
         f"  nccl-tests measured by AIConfigurator (github.com/ai-dynamo/aiconfigurator, Apache-2.0),",
         f"  calibration/nccl/{name}.nccl.csv.gz: {rows} rows, fp16, one node",
-        *([f"  broadcast: calibration/results/{tuning}/collectives.csv, two GPUs"]
-          if "broadcast" in measured else []),
+        *([f"  broadcast, send_recv: calibration/results/{tuning}/nccl.csv, collectives.csv"]
+          if "send_recv" in measured else []),
         "provenance:",
         f"  nccl: {', '.join(map(str, versions))}",
         "  method: piecewise linear by size, least squared logarithmic error over medians",
@@ -231,7 +251,14 @@ def text(name, measured, versions, rows, large, every):
             for r in regimes:
                 lines.append(f"        - {{from: {r['from']} B, latency: {r['latency']:g} us, "
                              f"bandwidth: {r['bandwidth']:g} GB/s}}")
+    channel, shared, source = SHARED[tuning]
     lines += [
+        "# What one channel carries (`collectives: {channels: N}` limits them)" +
+        (" and, of the link, what two communicators" if shared else ""),
+        *(["# reach together."] if shared else []),
+        f"# {source}",
+        f"channel_bandwidth: {channel:g} GB/s",
+        *([f"shared_efficiency: {shared:g}"] if shared else []),
         "# For several nodes, or an algorithm that is asked for: NCCL's own model of its protocols",
         "# (NCCL, src/graph/tuning.cc), as what a hop adds to the link's latency. `base` is measured: the floor of",
         "# all_gather on two ranks less one hop.",

@@ -22,16 +22,20 @@ struct Hop {
 // cluster (the links as stated, one ring) and a library (the links as one of its protocols uses
 // them, a ring for every NIC of the group, a fixed cost).
 //
-// Ranks are spread evenly: n = nodes * ranks_per_node, rounded where they are not.
+// `ranks_per_node` is that of the fullest node and `least_per_node` that of the emptiest; where
+// they are the same, n = nodes * ranks_per_node. An uneven group goes at the pace of the node that
+// its algorithm loads most.
 struct Problem {
   CollectiveOp op = CollectiveOp::kAllReduce;
   double bytes = 0;  // of the full buffer
   int ranks = 1;
   int nodes = 1;
   int ranks_per_node = 1;
+  int least_per_node = 1;
   Hop intra;  // GPU to GPU inside a node, per rank
   Hop inter;  // between nodes, for each rank while all the group's ranks of a node send
   BytesPerSecond inter_alone{0};  // the same while one rank of the node sends
+  BytesPerSecond crossing{0};     // of the emptiest node while all the group's ranks there send
   bool ring_per_nic = false;      // a ring for every NIC of the group, as NCCL; else a single one
   double exchanges_at_once = 1;   // of an all_to_all's pairs; a library has several under way
   double hops = 1;  // links that an all_to_all message between nodes crosses (torus: more than 1)
@@ -40,9 +44,7 @@ struct Problem {
   BytesPerSecond nvls_bandwidth{0};  // of a rank to the switch that reduces
 
   // What rings have at a node's boundary.
-  BytesPerSecond ring_crossing() const {
-    return ring_per_nic ? inter.bandwidth * r() : inter_alone;
-  }
+  BytesPerSecond ring_crossing() const { return ring_per_nic ? crossing : inter_alone; }
   // The slower of the tiers that a ring or a chain through all ranks runs over.
   BytesPerSecond ring_bandwidth() const {
     if (one_node()) return intra.bandwidth;
@@ -53,11 +55,19 @@ struct Problem {
   double r() const { return static_cast<double>(ranks_per_node); }
   double k() const { return static_cast<double>(nodes); }
   bool one_node() const { return nodes == 1; }
+  bool even() const { return least_per_node == ranks_per_node; }
+};
+
+// Bytes that a rank sends to others of its node, and out of it over its NIC: what a collective
+// takes of links that others may want too.
+struct SentBytes {
+  double inside = 0, outside = 0;
 };
 
 struct Cost {
   Seconds latency{0};
   Seconds bandwidth{0};
+  SentBytes sent{};
   Seconds total() const { return latency + bandwidth; }
 };
 
@@ -76,6 +86,9 @@ struct CollectiveAlgorithm {
 std::span<const CollectiveAlgorithm> collective_algorithms();
 const CollectiveAlgorithm* find_collective_algorithm(std::string_view name);
 std::vector<std::string> collective_algorithm_names();
+
+// Of a ring, a chain or a tree on which each rank sends `bytes`.
+SentBytes to_neighbours(const Problem& p, double bytes);
 
 // Bytes that each rank sends when nothing is sent twice: all_reduce 2(n-1)/n S; all_gather,
 // reduce_scatter and all_to_all (n-1)/n S; broadcast (all ranks but the last of a chain) and

@@ -38,6 +38,16 @@ double torus_hops(const std::vector<int>& dimensions) {
   return nodes > 1 ? hops * nodes / (nodes - 1) : 1;
 }
 
+// What so few channels carry between two GPUs: unlimited where the cluster does not limit them, or
+// nobody knows what one carries.
+BytesPerSecond channel_limit(const Cluster& cluster) {
+  const CollectiveTuning& tuning = cluster.collectives;
+  const bool known = tuning.table && tuning.table->channel_bandwidth.value > 0;
+  if (tuning.ideal || tuning.channels == 0 || !known)
+    return BytesPerSecond(std::numeric_limits<double>::infinity());
+  return tuning.table->channel_bandwidth * static_cast<double>(tuning.channels);
+}
+
 Problem problem_of(const Cluster& cluster, CollectiveOp op, Bytes bytes, const CommGroup& group) {
   Problem p;
   p.op = op;
@@ -45,7 +55,9 @@ Problem problem_of(const Cluster& cluster, CollectiveOp op, Bytes bytes, const C
   p.ranks = group.ranks;
   p.nodes = group.nodes;
   p.ranks_per_node = group.ranks_per_node;
-  const BytesPerSecond inside = cluster.intra_node.bandwidth * group.links.intra_node;
+  p.least_per_node = group.least_per_node > 0 ? group.least_per_node : group.ranks_per_node;
+  const BytesPerSecond inside =
+      cluster.intra_node.bandwidth * (group.links.intra_node * group.inside);
   p.intra = {cluster.intra_node.latency, inside};
   p.chunks = cluster.collectives.chunks;
   p.nvls = cluster.collectives.nvls;
@@ -63,13 +75,14 @@ Problem problem_of(const Cluster& cluster, CollectiveOp op, Bytes bytes, const C
       group.below_one_leaf || cluster.nodes_per_leaf == 0 ? Seconds(0) : 2 * cluster.switch_latency;
   p.inter = {cluster.inter_node.latency + beyond_leaf, std::min(own, share / p.r())};
   p.inter_alone = std::min(own, share);
+  p.crossing = std::min(own * static_cast<double>(p.least_per_node), share);
   p.hops = cluster.topology == "torus" ? torus_hops(cluster.torus) : 1;
   return p;
 }
 
 struct Choice {
   const CollectiveAlgorithm* algorithm = nullptr;
-  Cost cost{Seconds(std::numeric_limits<double>::infinity()), Seconds(0)};
+  Cost cost{Seconds(std::numeric_limits<double>::infinity()), Seconds(0), {}};
 
   void consider(const CollectiveAlgorithm& candidate, const Problem& p, Seconds base) {
     std::optional<Cost> found = candidate.cost(p);
@@ -112,16 +125,20 @@ Choice modelled(const Cluster& cluster, const TuningTable& table, const Problem&
                                    ? table.asymptotic(like, std::max(2, p.ranks_per_node)) * scale
                                    : stated.intra.bandwidth;
   const double efficiency = cluster.collectives.inter_node_efficiency;
+  const BytesPerSecond channels = channel_limit(cluster);
   p.ring_per_nic = true;
   p.exchanges_at_once = kExchangesAtOnce;
   Choice best;
   for (const Protocol& protocol : table.protocols) {
-    p.intra = {stated.intra.latency + protocol.intra_hop, intra * protocol.bandwidth};
+    const double of_nic = efficiency * protocol.bandwidth;
+    p.intra = {stated.intra.latency + protocol.intra_hop,
+               min(intra, channels) * protocol.bandwidth};
     p.inter = {stated.inter.latency + protocol.inter_hop,
-               stated.inter.bandwidth * (efficiency * protocol.bandwidth)};
-    p.inter_alone = stated.inter_alone * (efficiency * protocol.bandwidth);
+               min(stated.inter.bandwidth * of_nic, channels)};
+    p.inter_alone = min(stated.inter_alone * of_nic, channels);
+    p.crossing = min(stated.crossing * of_nic, channels);
     p.nvls = stated.nvls && protocol.nvls;
-    p.nvls_bandwidth = stated.nvls_bandwidth * table.nvls_efficiency;
+    p.nvls_bandwidth = min(stated.nvls_bandwidth * table.nvls_efficiency, channels);
     const Choice choice = cheapest(p, cluster.collectives.algorithm, true, protocol.base);
     if (choice.algorithm && (!best.algorithm || choice.cost.total() < best.cost.total())) {
       best = choice;
@@ -140,6 +157,7 @@ struct Measured {
   Cost cost;
   bool extrapolated = false;  // more ranks than anybody measured
   bool nvls = false;
+  std::string basis;
 };
 
 // What was measured, moved to the cluster's links. Where a broadcast was not measured, a ring's
@@ -166,13 +184,19 @@ std::optional<Measured> measured(const Cluster& cluster, const TuningTable& tabl
   const Seconds hop = cluster.intra_node.latency - table.link.latency;
   cost->latency = max(Seconds(0), cost->latency + hop * hops_in_sequence(p.op, p.ranks));
   cost->bandwidth = cost->bandwidth * (table.link.bandwidth.value / p.intra.bandwidth.value);
-  return Measured{*cost, table.beyond(like, ranks, p.nvls), table.uses_nvls(like, ranks, p.nvls)};
+  const BytesPerSecond channels = channel_limit(cluster);
+  if (std::isfinite(channels.value))
+    cost->bandwidth = max(cost->bandwidth, Seconds(cost->sent.inside / channels.value));
+  return Measured{*cost, table.beyond(like, ranks, p.nvls), table.uses_nvls(like, ranks, p.nvls),
+                  table.basis(like, ranks, p.nvls)};
 }
 
-CollectivePrice finished(const Problem& p, Bytes payload, std::string_view algorithm, Cost cost) {
+CollectivePrice finished(const Problem& p, Bytes payload, std::string_view algorithm, Cost cost,
+                         std::string basis) {
   const double wire = algorithm == "nvls" ? p.bytes : wire_bytes(p.op, p.bytes, p.ranks);
-  return {cost.total(), std::string(algorithm), payload, Bytes(std::llround(wire)),
-          cost.latency, cost.bandwidth};
+  return {cost.total(),    std::string(algorithm), payload,          Bytes(std::llround(wire)),
+          cost.latency,    cost.bandwidth,         cost.sent.inside, cost.sent.outside,
+          std::move(basis)};
 }
 
 }  // namespace
@@ -200,39 +224,37 @@ BytesPerSecond bus_bandwidth(CollectiveOp op, Bytes bytes, int ranks, Seconds ti
 CollectivePrice price_collective(const Cluster& cluster, CollectiveOp op, Bytes bytes,
                                  const CommGroup& group) {
   if (group.ranks <= 1 || bytes.value <= 0) {
-    return {Seconds(0), "none", bytes, Bytes(0), Seconds(0), Seconds(0)};
+    return {Seconds(0), "none", bytes, Bytes(0), Seconds(0), Seconds(0), 0, 0, ""};
   }
   const CollectiveTuning& tuning = cluster.collectives;
   const Problem p = problem_of(cluster, op, bytes, group);
   if (tuning.ideal || !tuning.table) {
     const Choice choice = cheapest(p, tuning.algorithm, false, Seconds(0));
-    return finished(p, bytes, choice.algorithm->name, choice.cost);
+    return finished(p, bytes, choice.algorithm->name, choice.cost, "closed form");
   }
   const TuningTable& table = *tuning.table;
   const bool pairs = op == CollectiveOp::kAllToAll || op == CollectiveOp::kSendRecv;
   std::optional<Measured> found;
   if (p.one_node() && (tuning.algorithm == "auto" || pairs)) found = measured(cluster, table, p);
   const std::string_view name = pairs ? "direct" : found && found->nvls ? "nvls" : "ring";
-  if (found && !found->extrapolated) return finished(p, bytes, name, found->cost);
+  if (found && !found->extrapolated) return finished(p, bytes, name, found->cost, found->basis);
   // Where nobody measured so many ranks, a tree may do better than a ring that goes on growing.
   const Choice choice = modelled(cluster, table, p);
   if (found && found->cost.total() <= choice.cost.total()) {
-    return finished(p, bytes, name, found->cost);
+    return finished(p, bytes, name, found->cost, found->basis);
   }
-  return finished(p, bytes, choice.algorithm->name, choice.cost);
+  return finished(p, bytes, choice.algorithm->name, choice.cost,
+                  "modelled by the library's protocols, not measured");
 }
 
 Seconds point_to_point_time(const Cluster& cluster, int from_rank, int to_rank, Bytes bytes,
                             const LinkShare& links) {
   if (from_rank == to_rank) return Seconds(0);
   const int ends[] = {from_rank, to_rank};
-  CommGroup pair;
-  pair.ranks = 2;
-  pair.nodes = from_rank / cluster.gpus_per_node == to_rank / cluster.gpus_per_node ? 1 : 2;
-  pair.ranks_per_node = 2 / pair.nodes;
+  CommGroup pair = comm_group(cluster, ends);
+  pair.concurrent_per_node = 1;
+  pair.inside = topology_share(cluster, ends, false);
   pair.links = links;
-  pair.links.intra_node *= topology_share(cluster, ends).intra_node;
-  pair.below_one_leaf = below_one_leaf(cluster, ends);
   if (bytes.value > 0) return price_collective(cluster, CollectiveOp::kSendRecv, bytes, pair).time;
   // Nothing to carry, but a message all the same.
   return price_collective(cluster, CollectiveOp::kSendRecv, Bytes(1), pair).latency_part;

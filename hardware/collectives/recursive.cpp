@@ -33,7 +33,9 @@ std::optional<Cost> recursive_cost(const Problem& p) {
   const Seconds latency = p.intra.latency * std::log2(p.r()) + p.inter.latency * std::log2(p.k());
   Seconds bandwidth = Seconds(inside * p.bytes / p.intra.bandwidth.value);
   if (!p.one_node()) bandwidth += Seconds(outside * p.bytes / p.inter.bandwidth.value);
-  return Cost{times * latency, times * bandwidth};
+  return Cost{times * latency,
+              times * bandwidth,
+              {times * inside * p.bytes, p.one_node() ? 0 : times * outside * p.bytes}};
 }
 
 }  // namespace rehearse

@@ -29,13 +29,17 @@ std::optional<Cost> tree_cost(const Problem& p) {
     depth = p.intra.latency * (p.r() - 1) + p.inter.latency * between;
   }
   const Hop hop{depth / levels, p.ring_bandwidth()};
-  if (p.op == CollectiveOp::kBroadcast) return pipelined_chain(levels, p.bytes, hop, p.chunks);
+  if (p.op == CollectiveOp::kBroadcast) {
+    const Cost chain = pipelined_chain(levels, p.bytes, hop, p.chunks);
+    return Cost{chain.latency, chain.bandwidth, to_neighbours(p, p.bytes)};
+  }
+  const SentBytes sent = to_neighbours(p, 2 * p.bytes);
   const Seconds once = Seconds(p.bytes / hop.bandwidth.value);
   if (p.chunks > 0) {
     const Cost half = pipelined_chain(levels, p.bytes, hop, p.chunks);
-    return Cost{2 * half.latency, 2 * half.bandwidth};
+    return Cost{2 * half.latency, 2 * half.bandwidth, sent};
   }
-  return Cost{2 * depth, 2 * once};
+  return Cost{2 * depth, 2 * once, sent};
 }
 
 }  // namespace rehearse

@@ -1,5 +1,7 @@
 #include "hardware/collectives/tuning.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -36,7 +38,7 @@ Cost MeasuredCurve::at(CollectiveOp op, double bytes) const {
       [](double value, const Regime& regime) { return value < regime.from_bytes; });
   const Regime& regime = *(past - 1);
   const double wire = nvls ? bytes : wire_bytes(op, bytes, ranks);
-  Cost cost{regime.latency, Seconds(wire / regime.bandwidth.value)};
+  Cost cost{regime.latency, Seconds(wire / regime.bandwidth.value), {wire, 0}};
   if (cost.total() < regime.floor) cost.latency = regime.floor - cost.bandwidth;
   return cost;
 }
@@ -61,11 +63,12 @@ std::optional<Cost> TuningTable::measured(CollectiveOp op, double bytes, int ran
     // size.
     const Seconds added = high->regimes.front().latency - low->regimes.front().latency;
     const Seconds hop = max(Seconds(0), added) / apart;
-    return Cost{at_high.latency + hop * (ranks - high->ranks), at_high.bandwidth};
+    return Cost{at_high.latency + hop * (ranks - high->ranks), at_high.bandwidth, {wire, 0}};
   }
   const double where = static_cast<double>(ranks - low->ranks) / apart;
   return Cost{at_low.latency * (1 - where) + at_high.latency * where,
-              at_low.bandwidth * (1 - where) + at_high.bandwidth * where};
+              at_low.bandwidth * (1 - where) + at_high.bandwidth * where,
+              {wire, 0}};
 }
 
 bool TuningTable::beyond(CollectiveOp op, int ranks, bool nvls) const {
@@ -73,6 +76,17 @@ bool TuningTable::beyond(CollectiveOp op, int ranks, bool nvls) const {
   return std::none_of(all.begin(), all.end(), [&](const MeasuredCurve& curve) {
     return curve.ranks >= ranks && (!curve.nvls || (nvls && curve.ranks == ranks));
   });
+}
+
+std::string TuningTable::basis(CollectiveOp op, int ranks, bool nvls) const {
+  const auto [low, high] = neighbours(curves[index_of(op)], ranks, nvls);
+  if (!low) return "not measured";
+  if (low->ranks == ranks)
+    return fmt::format("measured on {} ranks{}", ranks, low->nvls ? " with NVLS" : "");
+  if (!high) return fmt::format("extrapolated from {} ranks", low->ranks);
+  return fmt::format("{} from {} and {} ranks",
+                     ranks > high->ranks ? "extrapolated" : "interpolated", low->ranks,
+                     high->ranks);
 }
 
 bool TuningTable::uses_nvls(CollectiveOp op, int ranks, bool nvls) const {

@@ -51,6 +51,9 @@ struct TuningTable {
   Link link;
   std::array<std::vector<MeasuredCurve>, kCollectiveOps> curves;  // by rising ranks
   std::vector<Protocol> protocols;
+  BytesPerSecond channel_bandwidth{0};  // what one channel carries, where it is known
+  // Of the link, what several communicators reach together; 0: what the best of them does alone.
+  double shared_efficiency = 0;
   double nvls_efficiency = 0.6;  // of the link, for large buffers reduced in the network
 
   // In-node cost on `ranks`. Between measured numbers of ranks it is interpolated at the same wire
@@ -61,6 +64,8 @@ struct TuningTable {
   bool has(CollectiveOp op) const { return !curves[static_cast<std::size_t>(op)].empty(); }
   // Whether measured() of these ranks would extrapolate.
   bool beyond(CollectiveOp op, int ranks, bool nvls) const;
+  // What measured() of these ranks rests on, in words.
+  std::string basis(CollectiveOp op, int ranks, bool nvls) const;
   // True when that many ranks were measured with NVLS.
   bool uses_nvls(CollectiveOp op, int ranks, bool nvls) const;
   // Bus bandwidth of very large messages; the link's when not measured.

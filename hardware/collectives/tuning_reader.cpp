@@ -142,6 +142,12 @@ TuningTable read_tuning(const Value& tree) {
   if (!(table.nvls_efficiency > 0 && table.nvls_efficiency <= 1)) {
     reader.error("nvls_efficiency", "'nvls_efficiency' is a fraction of the link's bandwidth");
   }
+  table.channel_bandwidth =
+      reader.optional<BytesPerSecond>("channel_bandwidth", table.channel_bandwidth);
+  table.shared_efficiency = reader.optional<double>("shared_efficiency", 0);
+  if (!(table.shared_efficiency >= 0 && table.shared_efficiency <= 1)) {
+    reader.error("shared_efficiency", "'shared_efficiency' is a fraction of the link's bandwidth");
+  }
   const Value& protocols = reader.raw("protocols");
   if (protocols.is_list()) {
     for (const Value& item : protocols.as_list()) {

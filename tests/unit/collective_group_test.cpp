@@ -39,12 +39,33 @@ TEST_CASE("the group of all ranks has the NICs to itself") {
   CHECK(g.concurrent_per_node == 1);
 }
 
-TEST_CASE("an uneven group counts the most ranks on one node") {
+TEST_CASE("an uneven group counts the most and the fewest ranks on one node") {
   const std::vector<int> members{0, 1, 2, 8};
   const CommGroup g = comm_group(four_nodes(), members);
   CHECK(g.nodes == 2);
   CHECK(g.ranks_per_node == 3);
+  CHECK(g.least_per_node == 1);
   CHECK(g.concurrent_per_node == 2);
+}
+
+// Rings of NCCL, one a NIC: the node with one rank has one NIC of 50 GB/s for them, not four.
+TEST_CASE("an uneven group goes at the pace of the node with the fewest ranks") {
+  Problem p;
+  p.op = CollectiveOp::kAllGather;
+  p.bytes = 5e9;
+  p.ranks = 5;
+  p.nodes = 2;
+  p.ranks_per_node = 4;
+  p.least_per_node = 1;
+  p.intra = {Seconds(0), BytesPerSecond(450e9)};
+  p.inter = {Seconds(0), BytesPerSecond(50e9)};
+  p.inter_alone = p.crossing = BytesPerSecond(50e9);
+  p.ring_per_nic = true;
+  CHECK(ring_cost(p)->bandwidth.value == Approx(4.0 / 5 * 5e9 / 50e9));
+  CHECK_FALSE(hierarchical_cost(p));
+  // Of an all-to-all the lone rank sends four fifths of its buffer out.
+  p.op = CollectiveOp::kAllToAll;
+  CHECK(direct_cost(p)->bandwidth.value == Approx(4.0 / 5 * 5e9 / 50e9));
 }
 
 TEST_CASE("the order of a group's members changes nothing") {

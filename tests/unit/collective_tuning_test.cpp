@@ -2,6 +2,7 @@
 #include <string>
 
 #include "hardware/collectives/tuning.hpp"
+#include "sim/config/catalog.hpp"
 #include "tests/unit/collective_clusters.hpp"
 
 namespace rehearse {
@@ -92,6 +93,38 @@ TEST_CASE("across nodes the best protocol of a ring over all NICs counts") {
   CHECK(seconds(c, kOp, 1'000'000'000, all) == Approx(large));
   const double small = 5e-6 + 2 * 1e-6 + 3e-6 + 0.75 * 1000 / (0.25 * 36e9);
   CHECK(seconds(c, kOp, 1000, all) == Approx(small));
+}
+
+// Measured on two H200 (calibration/results/h200-sxm/links.csv): all_reduce of 256 MiB with 1, 2, 4
+// and 8 channels, and with all that NCCL takes.
+TEST_CASE("channels limit what a collective reaches") {
+  Cluster c = read_cluster(resolve("clusters", Value::scalar("h200-2")));
+  const auto microseconds = [&](int channels) {
+    c.collectives.channels = channels;
+    return 1e6 * seconds(c, CollectiveOp::kAllReduce, 256 << 20, one_node(2));
+  };
+  const std::pair<int, double> measured[] = {{1, 12755.9}, {2, 6398.4}, {4, 3239.7}, {8, 1675.3}};
+  for (const auto& [channels, us] : measured)
+    CHECK(microseconds(channels) == Approx(us).epsilon(0.05));
+  CHECK(microseconds(0) == Approx(887.2).epsilon(0.03));
+  CHECK(microseconds(32) == microseconds(0));
+  c.collectives.ideal = true;
+  CHECK(microseconds(1) == microseconds(0));
+}
+
+TEST_CASE("a price says what it rests on") {
+  const Cluster c = read_cluster(resolve("clusters", Value::scalar("dgx-h200")));
+  const auto basis = [&](int ranks, bool nvls) {
+    Cluster with = c;
+    with.collectives.nvls = nvls;
+    return price_collective(with, CollectiveOp::kAllReduce, Bytes(1 << 26), one_node(ranks)).basis;
+  };
+  CHECK(basis(4, false) == "measured on 4 ranks");
+  CHECK(basis(3, false) == "interpolated from 2 and 4 ranks");
+  CHECK(basis(8, false) == "extrapolated from 2 and 4 ranks");
+  CHECK(basis(8, true) == "measured on 8 ranks with NVLS");
+  CHECK_THAT(price_collective(c, CollectiveOp::kAllReduce, Bytes(1 << 26), {16, 2, 8, 1}).basis,
+             Catch::StartsWith("modelled"));
 }
 
 TEST_CASE("mistakes of a tuning are reported at once") {

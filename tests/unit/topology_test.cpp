@@ -54,10 +54,10 @@ TEST_CASE("nodes of a torus are as far as the shorter way round") {
 TEST_CASE("a hybrid cube mesh gives a group the NVLinks between its members") {
   const Cluster c = read_cluster(resolve("clusters", Value::scalar("dgx-1v")));
   const std::vector<int> all{0, 1, 2, 3, 4, 5, 6, 7}, quad{0, 1, 2, 3}, pair{0, 3}, thin{0, 1};
-  CHECK(topology_share(c, all).intra_node == Approx(1));
-  CHECK(topology_share(c, quad).intra_node == Approx(4.0 / 6));
-  CHECK(topology_share(c, pair).intra_node == Approx(2.0 / 6));
-  CHECK(topology_share(c, thin).intra_node == Approx(1.0 / 6));
+  CHECK(topology_share(c, all, false) == Approx(1));
+  CHECK(topology_share(c, quad, false) == Approx(4.0 / 6));
+  CHECK(topology_share(c, pair, false) == Approx(2.0 / 6));
+  CHECK(topology_share(c, thin, false) == Approx(1.0 / 6));
   CHECK(route(c, 0, 3).bandwidth().value == Approx(50e9));
   CHECK(route(c, 0, 7).links.size() == 2);
 }
@@ -67,10 +67,31 @@ TEST_CASE("a group on both sockets has the bandwidth of the link between them") 
       "{gpu: l40s, gpus_per_node: 8, intra_node: {type: pcie, bandwidth: 32 GB/s, "
       "gpus_per_switch: 2, gpus_per_socket: 4, socket_bandwidth: 16 GB/s}}");
   const std::vector<int> near{0, 1, 2, 3}, far{0, 4};
-  CHECK(topology_share(c, near).intra_node == 1);
-  CHECK(topology_share(c, far).intra_node == Approx(0.5));
+  CHECK(topology_share(c, near, false) == 1);
+  CHECK(topology_share(c, far, false) == Approx(0.5));
+  // Each of four such groups, {0, 4} to {3, 7}, has a quarter of it.
+  CHECK(topology_share(c, far, true) == Approx(0.125));
   CHECK(route(c, 0, 1).text() == "PCIe > PCIe");
   CHECK(route(c, 0, 4).text() == "PCIe > root complex > socket link > PCIe");
+}
+
+TEST_CASE("groups that share PCIe bridges have a part of them each") {
+  const Cluster c = read(
+      "{gpu: l40s, gpus_per_node: 8, intra_node: {type: pcie, bandwidth: 32 GB/s, "
+      "gpus_per_switch: 4}}");
+  const std::vector<int> near{0, 1}, far{0, 4}, both{0, 1, 4, 5}, all{0, 1, 2, 3, 4, 5, 6, 7};
+  CHECK(topology_share(c, near, true) == 1);
+  CHECK(topology_share(c, far, false) == 1);
+  CHECK(topology_share(c, far, true) == Approx(0.25));  // four GPUs a switch, each in a group
+  CHECK(topology_share(c, both, true) == Approx(0.5));
+  CHECK(topology_share(c, all, true) == 1);  // one ring crosses each bridge once
+  CHECK(below_one_switch(c, near) == 0);
+  CHECK(below_one_switch(c, both) == 2);
+  // All-gather of 32 MB in one ring of two: 16 MB over a quarter of the bridge.
+  CHECK(price_collective(c, CollectiveOp::kAllGather, Bytes(32'000'000), comm_group(c, far))
+            .bandwidth_part.value >
+        3.9 * price_collective(c, CollectiveOp::kAllGather, Bytes(32'000'000), comm_group(c, near))
+                  .bandwidth_part.value);
 }
 
 TEST_CASE("every shipped cluster is drawn, whatever its size") {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "hardware/link_capacity.hpp"
 #include "hardware/topology.hpp"
 #include "sim/base/format.hpp"
 #include "sim/report/writers/text_table.hpp"
@@ -51,6 +52,24 @@ std::string deviations(const Cluster& c) {
   return out;
 }
 
+// What transfers of different kinds share where they meet.
+std::string shared_links(const Cluster& c) {
+  constexpr std::pair<LinkTier, const char*> kTiers[] = {{LinkTier::kPort, "port"},
+                                                         {LinkTier::kBridge, "PCIe bridge"},
+                                                         {LinkTier::kSocket, "link of a socket"},
+                                                         {LinkTier::kNic, "NICs"},
+                                                         {LinkTier::kFabric, "way past its leaf"}};
+  std::string out;
+  for (const auto& [tier, name] : kTiers) {
+    const bool inside = tier != LinkTier::kNic && tier != LinkTier::kFabric;
+    const int gpus = gpus_per_link(c, tier);
+    if (gpus == 0 || (inside ? c.gpus_per_node : c.nodes) == 1) continue;
+    out += wrap("  ", fmt::format("{}, of {} GPU{}: {}", name, gpus, gpus == 1 ? "" : "s",
+                                  format_rate(link_capacity(c, tier))));
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string explain_cluster(const Cluster& c) {
@@ -81,7 +100,10 @@ std::string explain_cluster(const Cluster& c) {
       "\n" + table.to_string("") +
       "\nlatency and narrowest link: as the cluster states them; times: a message of that size as "
       "the\nlibrary carries it, nothing else on the links\n\nroutes\n" +
-      routes;
+      routes +
+      "\nlinks that transfers share, max-min fairly, and what they get of them together, one "
+      "direction\n" +
+      shared_links(c);
   return out;
 }
 

@@ -43,27 +43,28 @@ CommGroup read_group(PriceArguments& arguments, const Cluster& cluster) {
   const std::int64_t ranks = arguments.count(
       "ranks", arguments.has("nodes") ? per_node * arguments.count("nodes") : cluster.gpus());
   const std::int64_t nodes = arguments.count("nodes", (ranks + per_node - 1) / per_node);
-  CommGroup group;
   if (nodes > ranks || (ranks + nodes - 1) / nodes > per_node || ranks > (1 << 24)) {
     arguments.error(
         "ranks", fmt::format("{} ranks do not fit on {} nodes of {} GPUs", ranks, nodes, per_node));
-    return group;
+    return {};
   }
   if (nodes > 1 && cluster.nics_per_node == 0) {
     arguments.error(
         arguments.has("nodes") ? "nodes" : "ranks",
         fmt::format("{} ranks need {} nodes, and the cluster has no 'inter_node'", ranks, nodes),
         fmt::format("at most {} ranks", per_node));
-    return group;
+    return {};
   }
-  group.ranks = static_cast<int>(ranks);
-  group.nodes = static_cast<int>(nodes);
-  group.ranks_per_node = static_cast<int>((ranks + nodes - 1) / nodes);
+  std::vector<int> members;
+  for (std::int64_t node = 0; node < nodes; ++node)
+    for (std::int64_t local = 0; local < ranks / nodes + (node < ranks % nodes ? 1 : 0); ++local)
+      members.push_back(static_cast<int>(node * per_node + local));
+  CommGroup group = comm_group(cluster, members);
   const std::int64_t concurrent = arguments.count("concurrent", 1);
   if (concurrent * group.ranks_per_node > per_node) {
     arguments.error("concurrent", fmt::format("{} groups of {} ranks a node exceed its {} GPUs",
                                               concurrent, group.ranks_per_node, per_node));
-    return group;
+    return {};
   }
   group.concurrent_per_node = static_cast<int>(concurrent);
   return group;
@@ -101,6 +102,8 @@ std::vector<PriceFact> facts_of(const Cluster& cluster, CollectiveOp op, const C
                              : table                   ? "tuning " + table->name
                                                        : "stated links";
   facts.push_back({"source", source, "source", source});
+  if (table && !cluster.collectives.ideal && any)
+    facts.push_back({"rests on", price.basis, "basis", price.basis});
   return facts;
 }
 
