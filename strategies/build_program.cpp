@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "hardware/link_capacity.hpp"
 #include "strategies/context/context_parallel.hpp"
 #include "strategies/data/data_parallel.hpp"
 #include "strategies/expert/expert_parallel.hpp"
@@ -22,9 +23,11 @@ void for_each_pipeline(const RankMap& map, const Visit& visit) {
       for (int t = 0; t < map.tensor; ++t) visit(RankMap::Place{d, t, c, 0});
 }
 
-// Of the groups of one kind the one on most nodes: the others wait for it in the end.
+// Of the groups of one kind the one on most nodes, with the least between its members: the others
+// wait for it in the end.
 void widen(CommGroup& widest, const CommGroup& group) {
-  if (group.nodes > widest.nodes || widest.ranks == 1) widest = group;
+  const bool narrower = group.nodes == widest.nodes && group.inside < widest.inside;
+  if (group.nodes > widest.nodes || narrower || widest.ranks == 1) widest = group;
 }
 
 CommGroup group_of(const Cluster& cluster, const RankMap& map, const char* axis) {
@@ -150,6 +153,40 @@ void meet(Program& program, const std::vector<SimulatedRank>& simulated, const R
     if (first != last)
       groups[static_cast<std::size_t>(GroupKind::kEmbedding)] = {
           pipeline[static_cast<std::size_t>(first)], pipeline[static_cast<std::size_t>(last)]};
+  }
+}
+
+// Whether GPUs of a node share a link of any tier.
+bool share_links(const Cluster& cluster) {
+  for (std::size_t t = 0; t < kLinkTiers; ++t)
+    if (gpus_per_link(cluster, static_cast<LinkTier>(t)) > 1) return true;
+  return false;
+}
+
+// Fills in which simulated ranks the GPUs of each one's node are folded into.
+void place_in_nodes(Program& program, const std::vector<SimulatedRank>& simulated,
+                    const Cluster& cluster, const RankMap& map) {
+  int tensor = 1, context = 1;  // that are simulated
+  for (const SimulatedRank& s : simulated) {
+    tensor = std::max(tensor, s.place.tensor + 1);
+    context = std::max(context, s.place.context + 1);
+  }
+  // By stage, tensor-parallel rank and replica.
+  const auto at = [&](int stage, int t, int replica) {
+    return static_cast<std::size_t>((stage * tensor + t) * map.data * map.context + replica);
+  };
+  std::vector<std::int32_t> folded_into(at(map.pipeline, 0, 0));
+  for (std::size_t i = 0; i < simulated.size(); ++i)
+    for (const int replica : simulated[i].replicas)
+      folded_into[at(simulated[i].place.pipeline, simulated[i].place.tensor, replica)] =
+          static_cast<std::int32_t>(i);
+  for (RankProgram& rank : program.ranks) {
+    const int first = rank.rank / cluster.gpus_per_node * cluster.gpus_per_node;
+    for (int r = first; r < std::min(first + cluster.gpus_per_node, map.ranks()); ++r) {
+      const RankMap::Place p = map.place_of(r);
+      rank.node_ranks.push_back(
+          folded_into[at(p.pipeline, p.tensor % tensor, p.data * map.context + p.context)]);
+    }
   }
 }
 
@@ -292,6 +329,7 @@ void ProgramWriter::write(const ResolvedPlan& plan, const FoldOptions& options) 
     program.ranks.push_back(std::move(rank));
   }
   meet(program, simulated, plan);
+  if (share_links(cluster_)) place_in_nodes(program, simulated, cluster_, map);
   if (model_.experts.count > 0) meet_experts(program, simulated, plan, map);
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "hardware/link_capacity.hpp"
+
 namespace rehearse {
 namespace {
 
@@ -11,8 +13,26 @@ int& along(Place& p, GroupKind axis) {
   return axis == GroupKind::kTensor ? p.tensor : axis == GroupKind::kContext ? p.context : p.data;
 }
 
-// Whether, along an axis, messages to the neighbouring stages leave a node at the same places;
-// else each rank has times of its own.
+// Stages of the GPUs that share a link with a rank: what meets its transfers there.
+std::vector<int> stages_on_links(const Cluster& cluster, const RankMap& map, int rank) {
+  std::vector<int> out;
+  for (std::size_t t = 0; t < kLinkTiers; ++t) {
+    const int block = gpus_per_link(cluster, static_cast<LinkTier>(t));
+    if (block < 2) continue;
+    const int node = rank / cluster.gpus_per_node * cluster.gpus_per_node;
+    const int first = node + (rank - node) / block * block;
+    const int end = std::min({first + block, node + cluster.gpus_per_node, map.ranks()});
+    std::vector<int> stages;
+    for (int r = first; r < end; ++r) stages.push_back(map.place_of(r).pipeline);
+    std::sort(stages.begin(), stages.end());
+    out.push_back(-1);
+    out.insert(out.end(), stages.begin(), stages.end());
+  }
+  return out;
+}
+
+// Whether, along an axis, messages to the neighbouring stages leave a node at the same places, and
+// links are shared with the same stages; else each rank has times of its own.
 bool alike_along(const Cluster& cluster, const RankMap& map, GroupKind axis) {
   const auto leaves_node = [&](Place p, int stage) {
     p.pipeline = stage;
@@ -20,6 +40,9 @@ bool alike_along(const Cluster& cluster, const RankMap& map, GroupKind axis) {
     p.pipeline = (stage + 1) % map.pipeline;
     return from / cluster.gpus_per_node != map.rank_of(p) / cluster.gpus_per_node;
   };
+  bool shared = false;
+  for (std::size_t t = 0; t < kLinkTiers; ++t)
+    shared |= gpus_per_link(cluster, static_cast<LinkTier>(t)) > 1;
   for (int d = 0; d < map.data; ++d)
     for (int c = 0; c < map.context; ++c)
       for (int t = 0; t < map.tensor; ++t)
@@ -28,6 +51,12 @@ bool alike_along(const Cluster& cluster, const RankMap& map, GroupKind axis) {
           Place first = p;
           along(first, axis) = 0;
           if (leaves_node(p, stage) != leaves_node(first, stage)) return false;
+          if (!shared) continue;
+          Place here = p, there = first;
+          here.pipeline = there.pipeline = stage;
+          if (stages_on_links(cluster, map, map.rank_of(here)) !=
+              stages_on_links(cluster, map, map.rank_of(there)))
+            return false;
         }
   return true;
 }

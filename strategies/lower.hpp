@@ -43,15 +43,17 @@ Lowered lower(const Program& program, const Cluster& cluster, const LowerOptions
 struct StepTimes {
   std::uint32_t device = 0;  // of Program::ranks
   SimTime begin, end;
-  std::uint64_t tasks = 0;  // as many as the graph would have
+  std::uint64_t tasks = 0;      // as many as the graph would have
+  bool transfers_meet = false;  // then the step takes longer: they slow each other
 };
 
 class Prices;  // strategies/priced_segment.hpp
 
-// Whether a clock alone tells the times: nothing slows anything else.
+// Whether a clock alone tells the times, where no transfers meet: kernels and collectives do not
+// slow each other.
 bool clock_suffices(const Cluster& cluster);
-// The times of lower() and simulate(), found while walking and without a graph: memory does not
-// grow with the tasks. Precondition: clock_suffices().
+// The times of lower() and simulate(), found while walking and without a graph: memory grows with
+// the transfers that may meet, not with the tasks. Precondition: clock_suffices().
 StepTimes step_times(const Program& program, const Cluster& cluster, const LowerOptions& options,
                      Prices& prices);
 

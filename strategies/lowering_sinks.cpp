@@ -110,7 +110,7 @@ ClockSink::ClockSink(const Program& program, const Cluster& cluster, const Lower
 }
 
 // As step_window() finds the step of the slowest rank.
-StepTimes ClockSink::finish() const {
+StepTimes ClockSink::finish() {
   const auto& ends = ends_.back();
   std::size_t slowest = 0;
   for (std::size_t d = 1; d < ends.size(); ++d) {
@@ -123,6 +123,7 @@ StepTimes ClockSink::finish() const {
   if (ends_.size() > 1)
     out.begin = SimTime(std::min(ends_[ends_.size() - 2][slowest], ends[slowest]));
   out.tasks = tasks_;
+  out.transfers_meet = links_.overfull();
   return out;
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "sim/flow/occupancy.hpp"
 #include "strategies/lower.hpp"
 #include "strategies/pass_digest.hpp"
 #include "strategies/priced_segment.hpp"
@@ -22,6 +23,7 @@ namespace rehearse {
 //   add()   a task on a stream (kNoStream: a delay) that starts when its stream is free and all of
 //           `ready` and `after` have ended; `info` makes its TaskInfo, where anybody wants it.
 //           `beside`: of a kernel of the compute stream and a collective; null for other tasks
+//           `transfer`: what it takes of links, as add_transfer() knows it
 //   hold()  the stream slows others, as a collective that waits, until its next task starts.
 
 // The device of a task that is nobody's: where ranks meet.
@@ -40,15 +42,21 @@ class GraphSink {
   StreamId add_stream(std::uint32_t device, StreamClass cls, const char* name);
   template <class Info>
   Task add(StreamId stream, std::int64_t duration, std::uint32_t, int, const Ready& ready,
-           Task after, const Info& info, const Slowdowns* beside = nullptr) {
+           Task after, const Info& info, const Slowdowns* beside = nullptr,
+           TransferId transfer = kNoTransfer) {
     const TaskId t = beside != nullptr
                          ? builder_.add_task(stream, SimTime(duration), kernels_slowed(*beside))
                          : builder_.add_task(stream, SimTime(duration));
     notes.tasks.push_back(info());
     for (const TaskId r : ready) builder_.add_edge(r, t);
     if (after != kNone) builder_.add_edge(after, t);
+    if (transfer != kNoTransfer) builder_.set_transfer(t, transfer);
     return t;
   }
+  void add_links(std::size_t links) {
+    for (std::size_t l = 0; l < links; ++l) builder_.add_link();
+  }
+  TransferId add_transfer(const Transfer& t) { return builder_.add_transfer(t); }
   void hold(Task t) { builder_.hold(t, waiting_); }
   static void include(Ready& ready, Task t) {
     if (t != kNone) ready.push_back(t);
@@ -85,7 +93,8 @@ class GraphSink {
 };
 
 // Keeps no task: knows when each ends, as sweep() would, because everything that a task waits for
-// has been walked before it. For graphs without interference alone.
+// has been walked before it. For graphs without interference alone; where transfers meet it says
+// so, and its times are those of transfers that do not slow each other.
 class ClockSink {
  public:
   using Task = std::int64_t;   // its end, in picoseconds
@@ -101,7 +110,7 @@ class ClockSink {
   }
   template <class Info>
   Task add(StreamId stream, std::int64_t duration, std::uint32_t device, int step, Ready ready,
-           Task after, const Info&, const Slowdowns* = nullptr) {
+           Task after, const Info&, const Slowdowns* = nullptr, TransferId transfer = kNoTransfer) {
     std::int64_t start = std::max(ready, after);
     if (stream != kNoStream) start = std::max(start, free_[stream]);
     std::int64_t end = 0;
@@ -109,6 +118,9 @@ class ClockSink {
       throw std::overflow_error("simulated time passes 106 days");
     if (stream != kNoStream) free_[stream] = end;
     ++tasks_;
+    if (transfer != kNoTransfer)
+      for (const Crossing& c : transfers_[transfer].crossings)
+        links_.add(c.link, start, end, transfers_[transfer].demand * c.weight);
     if (device != kNobody) {
       std::int64_t& last = ends_[static_cast<std::size_t>(step)][device];
       last = std::max(last, end);
@@ -116,16 +128,23 @@ class ClockSink {
     return end;
   }
   void hold(Task) {}
+  void add_links(std::size_t links) { links_ = Occupancy(links); }
+  TransferId add_transfer(const Transfer& t) {
+    transfers_.push_back(t);
+    return static_cast<TransferId>(transfers_.size() - 1);
+  }
   static void include(Ready& ready, Task t) { ready = std::max(ready, t); }
   static void include(Ready& ready, Ready more, Task) { ready = std::max(ready, more); }
   static void clear(Ready& ready) { ready = 0; }
-  StepTimes finish() const;
+  StepTimes finish();
 
  private:
   const Program& program_;
   std::vector<std::int64_t> free_;               // by stream
   std::vector<std::vector<std::int64_t>> ends_;  // by step and device
   std::uint64_t tasks_ = 0;
+  std::vector<Transfer> transfers_;
+  Occupancy links_{0};
 };
 
 }  // namespace rehearse

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "strategies/lowering_sinks.hpp"
+#include "strategies/network.hpp"
 #include "strategies/pass_digest.hpp"
 #include "strategies/variation.hpp"
 
@@ -25,8 +26,14 @@ class LoweringState {
   const Cluster& cluster;
   const LowerOptions& options;
   Prices& prices;
+  Network network;
   PassDigests digests;
   Sink sink;
+
+  // What a collective of a rank takes of links.
+  TransferId transfer(std::uint32_t rank, std::int32_t collective);
+  // A message that occupies its sender for so long.
+  TransferId transfer(std::uint32_t from, std::uint32_t to, Bytes bytes, std::int64_t occupied);
 
   // A collective of a group whose ranks are apart: all arrive before any goes on, so two of a group
   // are open at most, one that some have still to leave and the next.
@@ -74,7 +81,10 @@ class LoweringState {
   std::vector<std::vector<SegmentIntervals>> intervals;
 
  private:
-  std::vector<std::array<Meeting, 2>> meetings_;  // by kind and first member
+  TransferId add(const Transfer& transfer);
+
+  std::vector<std::vector<TransferId>> transfers_;  // by rank and collective
+  std::vector<std::array<Meeting, 2>> meetings_;    // by kind and first member
   std::map<std::pair<std::int32_t, std::int32_t>, Connection> connections_;
 };
 

@@ -72,6 +72,7 @@ std::vector<std::pair<std::string, std::string>> plan_settings(const ResolvedPla
 struct RankMap {
   std::vector<std::string> order;
   int data = 1, tensor = 1, context = 1, pipeline = 1;
+  int ranks() const { return data * tensor * context * pipeline; }
 
   struct Place {
     int data = 0, tensor = 0, context = 0, pipeline = 0;

@@ -35,6 +35,7 @@ void Prices::update() {
   if (inside || collectives_.size() > kForgotten) {
     segments_.clear();
     collectives_.clear();
+    rates_.clear();
     known_.clear();
   }
   segments_.resize(program_.machines.size());
@@ -80,15 +81,16 @@ std::pair<std::int32_t, std::int64_t> Prices::collective(std::size_t machine,
   CommGroup group = program_.groups[static_cast<int>(work.group)];
   group.links = links;
   const bool to_host = work.group == GroupKind::kToHost || work.group == GroupKind::kFromHost;
-  const CollectivePrice p = to_host ? host_copy(cluster_.gpu.host_link, work.bytes)
-                                    : price_collective(cluster_, work.op, work.bytes, group);
+  CollectivePrice p = to_host ? host_copy(cluster_.gpu.host_link, work.bytes)
+                              : price_collective(cluster_, work.op, work.bytes, group);
   const Gpu& gpu = cluster_.gpu;
-  const double slower =
-      to_host ? 0 : gpu.collectives_follow_clock * (1 / gpu.sustained_clock - 1);
+  const double slower = to_host ? 0 : gpu.collectives_follow_clock * (1 / gpu.sustained_clock - 1);
+  p.time = p.time * (1 + slower);
   k.index = static_cast<std::int32_t>(collectives_.size());
-  k.time = to_sim_time(p.time * (1 + slower)).ps;
+  k.time = to_sim_time(p.time).ps;
   collectives_.push_back({to_host ? "copy" : std::string(to_string(work.op)),
                           std::string(to_string(work.group)), p.payload, p.wire_bytes_per_rank});
+  rates_.push_back(to_host ? TierRates{} : tier_rates(cluster_, p, group));
   known_.insert(at, k);
   return {k.index, k.time};
 }

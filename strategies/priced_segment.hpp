@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "hardware/cluster.hpp"
+#include "hardware/link_capacity.hpp"
 #include "sim/engine/annotations.hpp"
 #include "strategies/program.hpp"
 
@@ -64,6 +65,10 @@ class Prices {
   // Index into collectives() and time.
   std::pair<std::int32_t, std::int64_t> collective(std::size_t machine, const CollectiveWork& work);
   const std::vector<CollectiveInfo>& collectives() const { return collectives_; }
+  // What a member takes of links while the collective goes at full speed; by index.
+  const TierRates& rates(std::int32_t collective) const {
+    return rates_[static_cast<std::size_t>(collective)];
+  }
   std::int64_t launch_latency() const { return launch_latency_; }
 
  private:
@@ -77,6 +82,7 @@ class Prices {
   std::int64_t launch_latency_ = 0;
   std::vector<std::deque<PricedSegment>> segments_;  // by machine
   std::vector<CollectiveInfo> collectives_;
+  std::vector<TierRates> rates_;
   struct Known {
     CollectiveOp op;
     GroupKind group;

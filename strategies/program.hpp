@@ -302,6 +302,9 @@ struct RankProgram {
   int members = 1;          // of its own tensor- and context-parallel groups among them
   double busy = 1;          // computing time of those that it represents over its own, mean
   std::size_t machine = 0;  // of Program::machines
+  // The simulated ranks that the GPUs of its node are folded into, in order of GPU; empty where no
+  // two GPUs of a node share a link out of it.
+  std::vector<std::int32_t> node_ranks;
   // Simulated ranks it meets in each kind of group: indices of Program::ranks, itself included. One
   // member: all others are folded into it.
   std::vector<std::vector<std::int32_t>> groups;

@@ -180,7 +180,7 @@ bool RankLowering<Sink>::run_inside(const CollectiveWork& work, std::int64_t dur
     streams_.wait_for_task(Streams::lane(StreamKind::kCompute), streams_.issue(p.host + extra));
     streams_.wait_for(l, streams_.mark(Streams::lane(StreamKind::kCompute)));
   }
-  return meetings_.run(l, work.group, duration, [&] {
+  return meetings_.run(l, work.group, p.collective, duration, [&] {
     TaskInfo i = streams_.info(Activity::kCollective, 0, 0);
     if constexpr (Sink::kAnnotates) {
       i.name = state_.names.collective[static_cast<std::size_t>(work.op)];
@@ -213,7 +213,7 @@ bool RankLowering<Sink>::run_collective(const RunCollective& c) {
   if (!meetings_.arrived())
     streams_.wait_for_task(Streams::lane(c.stream), streams_.issue(streams_.now->host));
   const auto [index, time] = state_.prices.collective(rank_.machine, c.work);
-  return meetings_.run(Streams::lane(c.stream), c.work.group, time, [&, which = index] {
+  return meetings_.run(Streams::lane(c.stream), c.work.group, index, time, [&, which = index] {
     TaskInfo i = streams_.info(Activity::kCollective, state_.names.of(c.work), 0);
     if constexpr (Sink::kAnnotates) i.label = state_.sink.name_of(c.label);
     i.collective = which;

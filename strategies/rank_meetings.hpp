@@ -17,13 +17,16 @@ class RankMeetings {
   // Whether this rank is at the meeting, and waits for others.
   bool arrived() const { return arrived_; }
 
-  // The collective on a lane, once all are there; false: some have still to arrive.
+  // The collective on a lane, once all are there; false: some have still to arrive. `index`: of
+  // Prices::collectives.
   template <class Info>
-  bool run(std::size_t lane, GroupKind of, std::int64_t time, const Info& make) {
+  bool run(std::size_t lane, GroupKind of, std::int32_t index, std::int64_t time,
+           const Info& make) {
+    const TransferId transfer = state_.transfer(streams_.index(), index);
     const auto kind = static_cast<std::size_t>(of);
     const auto& group = streams_.members(of);
     if (group.size() <= 1) {
-      streams_.place(lane, time, make);
+      streams_.place(lane, time, make, Sink::kNone, nullptr, transfer);
       return true;
     }
     auto& meeting = state_.meeting(kind, group.front(), met_[kind] + 1);
@@ -41,7 +44,7 @@ class RankMeetings {
                                        Sink::kNone, joining);
     }
     if (meeting.arrived < group.size()) return false;
-    streams_.place(lane, time, make, meeting.done);
+    streams_.place(lane, time, make, meeting.done, nullptr, transfer);
     ++met_[kind];
     arrived_ = false;
     return true;

@@ -25,8 +25,12 @@ const typename RankMessages<Sink>::Route& RankMessages<Sink>::route(std::int32_t
   const LinkShare links = slower(links_of(here), links_of(there));
   const Seconds latency = point_to_point_time(state_.cluster, from, to, Bytes(0), links);
   const Seconds whole = point_to_point_time(state_.cluster, from, to, bytes, links);
-  routes_.push_back(
-      {key, bytes, to_sim_time(max(Seconds(0), whole - latency)).ps, to_sim_time(latency).ps});
+  const std::int64_t occupied = to_sim_time(max(Seconds(0), whole - latency)).ps;
+  const TransferId transfer =
+      outward
+          ? state_.transfer(streams_.index(), static_cast<std::uint32_t>(other), bytes, occupied)
+          : kNoTransfer;
+  routes_.push_back({key, bytes, occupied, to_sim_time(latency).ps, transfer});
   return routes_.back();
 }
 
@@ -45,12 +49,13 @@ TaskInfo RankMessages<Sink>::message_info(Activity activity, Bytes bytes, std::u
 template <class Sink>
 void RankMessages<Sink>::send(const Send& s) {
   const std::int32_t to = peer(s.peer);
-  const std::int64_t occupied = route(to, s.bytes, true).occupied;
+  const Route& way = route(to, s.bytes, true);
+  const auto [occupied, transfer] = std::pair(way.occupied, way.transfer);
   const Task after = streams_.issue(streams_.now->host);
   const std::uint32_t flow = ++state_.flows;
   const Task t = streams_.place(
       Streams::lane(s.stream), occupied,
-      [&] { return message_info(Activity::kSend, s.bytes, flow); }, after);
+      [&] { return message_info(Activity::kSend, s.bytes, flow); }, after, nullptr, transfer);
   state_.messages[static_cast<std::size_t>(to)].push_back(
       {self(), tag(s.tag), streams_.step, flow, t});
 }
@@ -154,9 +159,10 @@ bool RankMessages<Sink>::exchange_send(const Exchange::Half& h) {
   if (!room) return false;
   state_.connection(self(), to).sent += slots;
   const std::uint32_t flow = ++state_.flows;
+  const Route& way = route(to, h.bytes, true);
   const Task t = streams_.place(
-      Streams::lane(StreamKind::kMessages), route(to, h.bytes, true).occupied,
-      [&] { return message_info(Activity::kSend, h.bytes, flow); }, *room);
+      Streams::lane(StreamKind::kMessages), way.occupied,
+      [&] { return message_info(Activity::kSend, h.bytes, flow); }, *room, nullptr, way.transfer);
   state_.messages[static_cast<std::size_t>(to)].push_back(
       {self(), tag(h.tag), streams_.step, flow, t});
   return true;

@@ -34,6 +34,7 @@ class RankMessages {
     std::int32_t peer = 0;
     Bytes bytes{0};
     std::int64_t occupied = 0, latency = 0;
+    TransferId transfer = kNoTransfer;
   };
 
   void arrive(const Exchange& x);

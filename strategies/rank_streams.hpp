@@ -56,10 +56,11 @@ class RankStreams {
   // A task on a lane after everything it waits for.
   template <class Info>
   Task place(std::size_t l, std::int64_t duration, const Info& make, Task after = kNone,
-             const Slowdowns* beside = nullptr) {
+             const Slowdowns* beside = nullptr, TransferId transfer = kNoTransfer) {
     const StreamId s = stream(l);
     LaneState& ls = lanes_[l];
-    const Task t = state_.sink.add(s, duration, index_, step, ls.waits, after, make, beside);
+    const Task t =
+        state_.sink.add(s, duration, index_, step, ls.waits, after, make, beside, transfer);
     Sink::clear(ls.waits);
     ls.last = t;
     ++placed_;

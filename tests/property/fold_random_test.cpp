@@ -67,6 +67,26 @@ TEST_CASE("folding simulates one rank a pipeline stage") {
   }
 }
 
+// Where GPUs share NICs, PCIe switches and sockets, messages of the ranks that are folded meet
+// there.
+TEST_CASE("folding is exact where ranks of a node share links") {
+  const char* clusters[] = {
+      "{name: dgx-a100, nodes: 2, gpus_per_node: 4, inter_node: {nics_per_node: 2}}",
+      "{name: dgx-h200, nodes: 4, gpus_per_node: 2, inter_node: {nics_per_node: 1, "
+      "oversubscription: 2}}",
+      "{name: dgx-a100, gpus_per_node: 8, nodes: 1, intra_node: {type: pcie, bandwidth: 25 GB/s, "
+      "gpus_per_switch: 2, gpus_per_socket: 4, socket_bandwidth: 20 GB/s}}"};
+  PlanSource plans(5);
+  int meet = 0;
+  for (int i = 0; i < 60; ++i) {
+    PlanText plan = plans.next();
+    plan.cluster = clusters[i % 3];
+    check_fold(plan);
+    meet += simulate(plan.scenario()).lowered.graph.link_count() > 0;
+  }
+  CHECK(meet > 20);
+}
+
 // Twelve GPUs on three nodes of four, replicas of three neighbours: the first replica has a node
 // for itself, and the second lies on two.
 TEST_CASE("folding is exact where replicas lie differently on the nodes") {

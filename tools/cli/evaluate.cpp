@@ -96,24 +96,29 @@ Sharding& sharding(Setting& setting, const ResolvedPlan& plan) {
 
 Seconds length(const StepTimes& t) { return (t.end - t.begin).seconds(); }
 
+Seconds replayed(Simulation& s, const Cluster& full_clock) {
+  s.cluster = full_clock;
+  replay_step(s);
+  s.cluster = full_clock;
+  const StepWindow window = step_window(s.lowered.graph, s.timeline, s.lowered.notes);
+  s.lowered = {};
+  s.timeline = {};
+  return (window.end - window.begin).seconds();
+}
+
 // The step time alone, without a graph where none is needed.
 Seconds step_time(Sharding& of, const Cluster& full_clock) {
   Simulation& s = of.simulation;
-  if (!clock_suffices(s.cluster)) {
-    replay_step(s);
-    s.cluster = full_clock;
-    const StepWindow window = step_window(s.lowered.graph, s.timeline, s.lowered.notes);
-    s.lowered = {};
-    s.timeline = {};
-    return (window.end - window.begin).seconds();
-  }
+  if (!clock_suffices(s.cluster)) return replayed(s, full_clock);
   of.prices.update();
-  const Seconds time = length(step_times(s.program, s.cluster, {}, of.prices));
-  if (!throttle_clocks(s, time)) return time;
+  const StepTimes times = step_times(s.program, s.cluster, {}, of.prices);
+  if (times.transfers_meet) return replayed(s, full_clock);
+  if (!throttle_clocks(s, length(times))) return length(times);
   Prices slower(s.program, s.cluster, Clocks::kSustained);
-  const Seconds throttled = length(step_times(s.program, s.cluster, {}, slower));
+  const StepTimes throttled = step_times(s.program, s.cluster, {}, slower);
+  if (throttled.transfers_meet) return replayed(s, full_clock);
   s.cluster = full_clock;
-  return throttled;
+  return length(throttled);
 }
 
 Evaluation numbers_of(const RunReport& r) {
