@@ -89,6 +89,9 @@ Serving read_serving(Reader& r) {
   if (out.trace.empty()) {
     out.prompt = read_lengths(r, "prompt_length");
     out.output = read_lengths(r, "output_length");
+  } else {
+    for (const char* key : {"prompt_length", "output_length"})
+      if (r.has(key)) r.error(key, "the trace says how long prompts and answers are");
   }
   out.requests = r.count("requests", 1000);
   out.batching = static_cast<Batching>(r.choice("scheduler", kBatching, 1));

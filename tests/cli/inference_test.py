@@ -53,6 +53,11 @@ class InferenceTest(CommandTest):
         self.done("sweep", "sweep.yaml", "--out", "out.csv")
         with open(self.path("out.csv"), encoding="utf-8") as file:
             self.assertEqual(len(list(csv.DictReader(file))), 4)
+        text = self.done("search", "d.yaml")
+        for plan in ("dp 4", "dp 2 tp 2", "dp 1 tp 4"):
+            self.assertIn(plan, text)
+        for word in ("zero", "recompute", "mb "):
+            self.assertNotIn(word, text)
 
 
 class ServingTest(CommandTest):
@@ -77,6 +82,8 @@ class ServingTest(CommandTest):
     def test_requests_of_a_trace(self):
         self.write("requests.csv", "arrival_s,prompt_tokens,output_tokens\n0,64,8\n0.5,32,4\n")
         text = SERVING.replace("{rate: 200 /s, seed: 3}", "{trace: requests.csv}")
+        self.assertIn("the trace says how long", self.refused("run", self.write("s.yaml", text)))
+        text = "".join(line + "\n" for line in text.splitlines() if "_length:" not in line)
         run = self.json("run", self.write("s.yaml", text))
         self.assertEqual(run["requests"], 2)
         self.assertIn("bad.csv", self.refused("run", "s.yaml", "--set", "serving.arrival.trace=bad.csv"))
@@ -102,6 +109,7 @@ class ServingTest(CommandTest):
         runs = self.json("compare", "s.yaml")["runs"]
         rates = [r["throughput_tokens_per_s"] for r in runs]
         self.assertEqual(rates, sorted(rates, reverse=True))
+        self.assertIn("compare and sweep", self.refused("search", "s.yaml", "--plan", "four"))
 
 
 class PipelineChartTest(CommandTest):

@@ -46,6 +46,9 @@ std::vector<T> read_values(const std::vector<Value>& values, const std::string& 
 
 SearchSpace::SearchSpace(const Scenario& base, int max_gpus, const std::vector<std::string>& over)
     : base_(base) {
+  if (base_.task == Task::kServing)
+    throw UserError(base_.mark_of("task"), "a search looks for the plan of one step",
+                    "compare and sweep lay servings side by side");
   size_up(max_gpus);
   const Model model = read_model(base_.model);
   base_.plan.stage_layers.clear();
@@ -96,6 +99,14 @@ void SearchSpace::set_axes(const Model& model, const std::vector<std::string>& o
   axes_.sequence_parallel = {false, true};
   for (std::size_t i = 0; i < schedules().size(); ++i)
     axes_.schedules.push_back(static_cast<int>(i));
+  if (!trains()) {  // one pass of the batch as it is, forward alone
+    axes_.micro_batch = {static_cast<int>(t.micro_batch_size)};
+    axes_.context = {1};
+    axes_.zero = {0};
+    axes_.recompute = {Recompute::kNone};
+    axes_.sequence_parallel = {false};
+    axes_.schedules = {schedule_index("1f1b")};
+  }
   for (const std::string& text : over) override_axis(text);
 }
 
@@ -203,7 +214,8 @@ void SearchSpace::enumerate_rest(Choice c) {
   const int data =
       sizes_[static_cast<std::size_t>(c.size)].gpus() / (c.tensor * c.context * c.pipeline);
   for (const int micro_batch : axes_.micro_batch) {
-    if (base_.training.global_batch_size % (std::int64_t{micro_batch} * data) != 0) continue;
+    if (trains() && base_.training.global_batch_size % (std::int64_t{micro_batch} * data) != 0)
+      continue;
     c.micro_batch = micro_batch;
     for (const int zero : axes_.zero) {
       if (zero > 0 && data * c.context == 1) continue;  // nothing to cut over
@@ -248,6 +260,10 @@ std::vector<std::pair<std::string, std::string>> SearchSpace::settings(const Cho
   }
   add("plan.data_parallel", size.gpus() / (c.tensor * c.context * c.pipeline));
   add("plan.tensor_parallel", c.tensor);
+  if (!trains()) {
+    add("plan.pipeline_parallel", c.pipeline);
+    return out;
+  }
   add("plan.sequence_parallel", c.sequence_parallel);
   add("plan.context_parallel", c.context);
   add("plan.pipeline_parallel", c.pipeline);
@@ -268,7 +284,7 @@ std::string SearchSpace::label(const Choice& c) const {
   if (c.pipeline > 1) out += fmt::format(" pp {} {}", c.pipeline, schedule_at(c.schedule).name);
   if (c.pipeline > 1 && c.chunks > 1) out += fmt::format(" v {}", c.chunks);
   if (c.zero > 0) out += fmt::format(" zero {}", c.zero);
-  out += fmt::format(" mb {}", c.micro_batch);
+  if (trains()) out += fmt::format(" mb {}", c.micro_batch);
   if (c.recompute != Recompute::kNone)
     out += fmt::format(" recompute {}", kRecompute[static_cast<std::size_t>(c.recompute)]);
   return out;

@@ -47,7 +47,8 @@ struct SearchAxes {
 // GPUs, chunks that divide the layers, the micro-batches that divide the batch up to 16, ZeRO 0 to
 // 3, recomputation, sequence parallelism, every schedule; context parallelism where the scenario
 // has it or its sequence is at least 32768 long. What does not go together in other ways is found
-// by resolve_plan. The order is fixed: ties go to the earlier.
+// by resolve_plan. Of prefill and decode, tensor and pipeline parallelism of the batch as it is.
+// The order is fixed: ties go to the earlier.
 class SearchSpace {
  public:
   // `max_gpus` 0: the cluster as it is; else every size from one GPU by powers of two of GPUs in a
@@ -70,6 +71,7 @@ class SearchSpace {
   void enumerate_pipelines(const Model& model, Choice choice);
   void enumerate_rest(Choice choice);
   bool is_fixed(const char* key) const;
+  bool trains() const { return base_.task == Task::kTraining; }
 
   Scenario base_;
   std::vector<ClusterSize> sizes_;
