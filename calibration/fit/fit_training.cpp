@@ -102,8 +102,8 @@ std::string attention(const Target& to, AttentionDirection direction, DType dtyp
 }
 
 std::string attention(const Target& to, DType dtype) {
-  return attention(to, AttentionDirection::kForward, dtype) +
-         attention(to, AttentionDirection::kBackward, dtype);
+  const std::string forward = attention(to, AttentionDirection::kForward, dtype);
+  return forward + attention(to, AttentionDirection::kBackward, dtype);
 }
 
 // The line `key:` at an indentation with all that is indented more; npos where it is missing.
