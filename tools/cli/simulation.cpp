@@ -191,13 +191,22 @@ void times(Simulation& s) {
   r.communication = account.communication;
 }
 
-// FLOPs of the matrix products and attention that one rank runs in a step.
-Flops step_flops(const Program& program, const RankProgram& rank) {
+// FLOPs of the matrix products and attention that one rank runs in a step. One in fp8 counts as
+// much less as its peak is higher than bf16's, as a multiprocessor draws the same at either peak.
+Flops step_flops(const Program& program, const RankProgram& rank, const Gpu& gpu) {
+  const auto of_kernel = [&](const Kernel& k) {
+    const auto* product = std::get_if<GemmWork>(&k.work);
+    const bool narrow = product && product->dtype == DType::kFp8;
+    return flops(k.work).value *
+           (narrow ? gpu.peak_of(DType::kBf16).value / gpu.peak_of(DType::kFp8).value : 1.0);
+  };
   std::vector<double> of_segment;
   for (const Segment& segment : program.segments) {
     double sum = 0;
-    for (const Instr& i : segment.instrs)
-      if (const auto* k = std::get_if<Kernel>(&i.what)) sum += flops(k->work).value;
+    for (const Instr& i : segment.instrs) {
+      if (const auto* k = std::get_if<Kernel>(&i.what)) sum += of_kernel(*k);
+      if (const auto* beside = std::get_if<Overlap>(&i.what)) sum += of_kernel(beside->kernel);
+    }
     of_segment.push_back(sum);
   }
   std::vector<double> of_pass(rank.steps.passes(), 0);
@@ -251,7 +260,7 @@ bool throttle_clocks(Simulation& s, Seconds step) {
     double highest = 0;
     for (const RankProgram& rank : s.program.ranks)
       if (s.program.machines[rank.machine].gpu_type == type)
-        highest = std::max(highest, step_flops(s.program, rank).value);
+        highest = std::max(highest, step_flops(s.program, rank, gpu).value);
     const FlopsPerSecond rate = Flops(highest) / step;
     const double more = 1 + gpu.throttle_spread * largest_of(s.plan.ranks());
     const double products = 1 + more * (gpu.throttle_products.at(rate) - 1);
