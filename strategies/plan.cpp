@@ -433,7 +433,7 @@ std::string plan_text(const ResolvedPlan& p) {
   if (p.plan.zero_stage > 0) add(fmt::format("zero {}", p.plan.zero_stage));
   if (p.plan.offload.any()) add("offload " + offload_text(p.plan.offload));
   if (p.training.recompute != Recompute::kNone)
-    add(p.training.recompute == Recompute::kFull ? "recompute full" : "recompute selective");
+    add(fmt::format("recompute {}", kRecomputeNames[static_cast<int>(p.training.recompute)]));
   return out;
 }
 

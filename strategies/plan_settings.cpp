@@ -23,7 +23,6 @@ std::string fine_tuning_text(const FineTuning& f) {
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> plan_settings(const ResolvedPlan& p) {
-  static constexpr const char* kRecompute[] = {"none", "selective", "full"};
   std::vector<std::pair<std::string, std::string>> out;
   const auto add = [&](const char* name, const auto& value) {
     out.emplace_back(name, fmt::format("{}", value));
@@ -39,7 +38,7 @@ std::vector<std::pair<std::string, std::string>> plan_settings(const ResolvedPla
   add("micro-batch", p.training.micro_batch_size);
   add("global batch", p.training.global_batch_size);
   add("sequence", p.training.sequence_length);
-  add("recompute", kRecompute[static_cast<int>(p.training.recompute)]);
+  add("recompute", kRecomputeNames[static_cast<int>(p.training.recompute)]);
   add("offload", offload_text(p.plan.offload));
   add("trained", fine_tuning_text(p.training.fine_tuning));
   add("precision", p.training.precision.name);

@@ -14,7 +14,12 @@
 
 namespace rehearse {
 
-enum class Recompute : std::uint8_t { kNone, kSelective, kFull };
+// What backward computes again of a layer: nothing; attention's core (Megatron's selective); all of
+// it; what PyTorch's per-operator checkpointing does not save (`operators`: every second product
+// and all that is no product and no attention); or all of every second layer (`alternate`).
+enum class Recompute : std::uint8_t { kNone, kSelective, kFull, kOperators, kAlternate };
+inline constexpr const char* kRecomputeNames[] = {"none", "selective", "full", "operators",
+                                                  "alternate"};
 enum class OptimizerKind : std::uint8_t { kAdamW, kSgd };
 enum class AttentionKind : std::uint8_t { kFlash, kUnfused };
 enum class GradientSync : std::uint8_t { kOverlap, kEnd };

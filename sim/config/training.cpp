@@ -22,7 +22,8 @@ ExpertLoad read_expert_load(Reader r) {
 }  // namespace
 
 Training read_training(Reader& r) {
-  static const std::vector<std::string> kRecompute{"none", "selective", "full"};
+  static const std::vector<std::string> kRecompute(std::begin(kRecomputeNames),
+                                                   std::end(kRecomputeNames));
   static const std::vector<std::string> kOptimizers{"adamw", "sgd"};
   static const std::vector<std::string> kAttention{"flash", "unfused"};
   Training t;

@@ -1,6 +1,7 @@
 #include "strategies/segments/builder.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace rehearse {
 namespace {
@@ -99,6 +100,9 @@ MemoryChange SegmentBuilder::filled_elsewhere(MemoryScope scope, std::int32_t s)
     c.bytes = graph_.tensor(s - 2).bytes();
   } else if (s >= 2 + tensors && s < 2 + 2 * tensors) {
     c.bytes = Bytes(graph_.tensor(s - 2 - tensors).bytes().value / 2);
+  } else if (s >= 2 + 3 * tensors && s < 2 + 4 * tensors) {
+    for (const Op& op : graph_.ops)
+      if (op.outputs[0] == s - 2 - 3 * tensors) c.bytes = kept_part(op);
   } else if (s >= 2 + 2 * tensors &&
              s < 2 + 2 * tensors + static_cast<std::int32_t>(graph_.ops.size())) {
     const Op& op = graph_.ops[static_cast<std::size_t>(s - 2 - 2 * tensors)];
@@ -146,15 +150,6 @@ void SegmentBuilder::release_root(TensorId r) {
   }
 }
 
-bool SegmentBuilder::recomputed(const Op& op) const {
-  if (options_.recompute == Recompute::kFull) return true;
-  if (options_.recompute == Recompute::kNone) return false;
-  return op.kind == OpKind::kAttention || op.kind == OpKind::kScores ||
-         op.kind == OpKind::kSoftmax || op.kind == OpKind::kContext || op.kind == OpKind::kScale ||
-         op.kind == OpKind::kRepeatHeads || op.kind == OpKind::kSafeSoftmax ||
-         op.name == "attention_dropout" || op.name == "context_cast";
-}
-
 std::set<TensorId> SegmentBuilder::saved_roots() const {
   std::set<TensorId> out;
   for (const auto& list : backward_.saved)
@@ -166,6 +161,7 @@ std::set<TensorId> SegmentBuilder::saved_roots() const {
 std::set<TensorId> SegmentBuilder::kept_roots() const {
   const bool block = !role_.first && !role_.last && !backward_.ops.empty();
   if (options_.recompute == Recompute::kFull && block) return {root(graph_.input)};
+  if (options_.recompute == Recompute::kOperators && block) return kept_results();
   if (options_.recompute != Recompute::kSelective || !block) return saved_roots();
   // What recomputed operators make is kept only if others save it; what they read is kept.
   std::set<TensorId> made, out;
@@ -182,12 +178,47 @@ std::set<TensorId> SegmentBuilder::kept_roots() const {
 std::vector<MemoryChange> SegmentBuilder::kept() const {
   std::vector<MemoryChange> out;
   for (TensorId r : kept_roots()) {
+    const bool part = std::any_of(graph_.ops.begin(), graph_.ops.end(), [&](const Op& op) {
+      return op.outputs[0] == r && in_part(op);
+    });
     if (is_input_root(r))
       out.push_back(filled_elsewhere(MemoryScope::kPrevious, 0));
     else if (r != root(graph_.output))
-      out.push_back(filled_elsewhere(MemoryScope::kFrame, slot(r)));
+      out.push_back(filled_elsewhere(MemoryScope::kFrame, part ? part_slot(r) : slot(r)));
   }
   return out;
+}
+
+// The input, and of what does not run again (or not all of it) what backward or recomputation
+// reads.
+std::set<TensorId> SegmentBuilder::kept_results() const {
+  const std::set<TensorId> saved = saved_roots();
+  std::set<TensorId> made, read, out{root(graph_.input)};
+  const std::size_t end = recompute_end();
+  for (std::size_t i = 0; i < end; ++i) {
+    const Op& op = graph_.ops[i];
+    if (again(op) > 0)
+      for (TensorId t : op.inputs) read.insert(root(t));
+    if (again(op) < 1)
+      for (TensorId t : op.outputs) made.insert(root(t));
+  }
+  for (TensorId r : made)
+    if (saved.contains(r) || read.contains(r)) out.insert(r);
+  return out;
+}
+
+Bytes SegmentBuilder::kept_part(const Op& op) const {
+  const auto bytes = static_cast<double>(graph_.tensor(op.outputs[0]).bytes().value);
+  return Bytes(std::llround(bytes * (1 - again(op))));
+}
+
+// After its last use in forward, a product's result makes room for the part of it that is kept.
+void SegmentBuilder::keep_part(TensorId r) {
+  for (const Op& op : graph_.ops) {
+    if (op.outputs[0] != r || !in_part(op)) continue;
+    release_root(r);
+    allocate(MemoryScope::kFrame, part_slot(r), kept_part(op), MemoryCategory::kActivations);
+  }
 }
 
 std::size_t SegmentBuilder::recompute_end() const {

@@ -8,6 +8,7 @@
 
 #include "models/autograd.hpp"
 #include "strategies/segments/fusion.hpp"
+#include "strategies/segments/recompute.hpp"
 #include "strategies/segments/segments.hpp"
 
 namespace rehearse {
@@ -66,6 +67,10 @@ class SegmentBuilder {
   std::int32_t cast_slot(TensorId parameter) const {
     return static_cast<std::int32_t>(2 + graph_.tensors.size()) + parameter;
   }
+  // What a layer keeps of a product that backward computes again in part.
+  std::int32_t part_slot(TensorId t) const {
+    return static_cast<std::int32_t>(2 + 3 * graph_.tensors.size()) + t;
+  }
   std::int32_t deferred_slot(OpId op) const {
     return static_cast<std::int32_t>(2 + 2 * graph_.tensors.size()) + op;
   }
@@ -91,7 +96,13 @@ class SegmentBuilder {
   bool runs_backward(const Op& op) const { return backward_.runs[index_of(op)]; }
   // A weight whose product backward needs, cast or not.
   bool saves_weight(const Op& op) const { return is_product(op.kind) && runs_backward(op); }
-  bool recomputed(const Op& op) const;
+  // The part of an operator that backward computes again, and whether that is all of it.
+  double again(const Op& op) const { return recomputed_share(options_.recompute, graph_, op); }
+  bool recomputed(const Op& op) const { return again(op) == 1; }
+  bool in_part(const Op& op) const { return again(op) > 0 && again(op) < 1; }
+  Bytes kept_part(const Op& op) const;
+  void keep_part(TensorId r);
+  std::set<TensorId> kept_results() const;
 
   void forward_operator(const Op& op, const std::set<TensorId>& keep, const FusedRun* run);
   void forward_kernels_of(const Op& op);

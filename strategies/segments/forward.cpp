@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "strategies/segments/attention.hpp"
 #include "strategies/segments/builder.hpp"
@@ -78,8 +79,12 @@ void SegmentBuilder::forward_kernels_of(const Op& op) {
   if (op.ring > 1)
     for (Bytes b : ring_messages(graph_, op, AttentionDirection::kForward))
       beside(CollectiveOp::kSendRecv, b, GroupKind::kContext);
-  kernels(forward_kernels(context_, graph_, op), op,
-          template_of(context_.runtime, graph_, op).forward.host);
+  std::vector<Kernel> list = forward_kernels(context_, graph_, op);
+  if (activity_ == Activity::kRecompute && in_part(op))
+    for (Kernel& k : list)
+      if (auto* product = std::get_if<GemmWork>(&k.work))
+        product->n = std::llround(again(op) * static_cast<double>(product->n));
+  kernels(list, op, template_of(context_.runtime, graph_, op).forward.host);
   forward_communication(op);
 }
 
@@ -87,6 +92,8 @@ void SegmentBuilder::forward_kernels_of(const Op& op) {
 // kernel.
 void SegmentBuilder::forward_operator(const Op& op, const std::set<TensorId>& keep,
                                       const FusedRun* run) {
+  const bool once_more = activity_ == Activity::kRecompute;
+  if (once_more && again(op) == 0) return;  // its results are there
   cast_parameters(op);
   const bool loss = role_.last && op.kind == OpKind::kCrossEntropy;
   for (TensorId t : op.outputs) {
@@ -96,6 +103,7 @@ void SegmentBuilder::forward_operator(const Op& op, const std::set<TensorId>& ke
     allocate(MemoryScope::kFrame, slot(t), graph_.tensor(t).bytes(),
              stays ? MemoryCategory::kActivations : MemoryCategory::kTemporary);
   }
+  if (once_more && in_part(op)) release(MemoryScope::kFrame, part_slot(op.outputs[0]));
   const PassTemplate& pass = template_of(context_.runtime, graph_, op).forward;
   if (run) {
     if (&op == &graph_.ops[run->end - 1])
@@ -120,7 +128,9 @@ void SegmentBuilder::forward(const std::set<TensorId>& keep, std::size_t end, Ac
   pending_host_ += context_.runtime.host_per_module;
   const bool again = activity == Activity::kRecompute;
   if (again) pending_host_ += context_.runtime.host_per_recompute;
-  if (!again && options_.recompute == Recompute::kFull && !role_.first && !role_.last)
+  const bool checkpoints =
+      options_.recompute == Recompute::kFull || options_.recompute == Recompute::kOperators;
+  if (!again && checkpoints && !role_.first && !role_.last)
     pending_host_ += context_.runtime.host_per_checkpoint;
   const std::vector<FusedRun> runs = fused_runs(context_.runtime, graph_, keep, end);
   const auto run_of = [&](std::size_t i) -> const FusedRun* {
@@ -142,6 +152,7 @@ void SegmentBuilder::forward(const std::set<TensorId>& keep, std::size_t end, Ac
     for (const auto& [r, at] : last_use) {
       const bool loss = role_.last && r == root(graph_.output);
       const bool outside = graph_.tensor(r).kind == TensorKind::kInput;
+      if (at == i && !again && keep.contains(r) && !role_.first && !role_.last) keep_part(r);
       if (at != i || loss || keep.contains(r) || (outside && !is_input_root(r))) continue;
       if ((r == root(graph_.output) && !again) || (is_input_root(r) && (again || role_.first)))
         continue;

@@ -57,7 +57,8 @@ class SegmentMaker {
   SegmentMaker(Program& program, const KernelContext& context, const OpGraph& graph, GraphRole role,
                const SegmentOptions& options);
 
-  // Under full recomputation the forward keeps its input alone, and backward runs it again first.
+  // Under full recomputation the forward keeps its input alone, and backward runs it again first;
+  // under that of operators it keeps some results besides, and backward the rest.
   SegmentId forward();
   // Forward without autograd: activations live until their last use, or to the end where the
   // program holds them (Runtime::held_tensors).
@@ -92,7 +93,9 @@ class SegmentMaker {
 
  private:
   bool recomputes() const {
-    return options_.recompute == Recompute::kFull && !role_.first && !role_.last && has_backward();
+    const bool whole = options_.recompute == Recompute::kFull ||
+                       options_.recompute == Recompute::kOperators;
+    return whole && !role_.first && !role_.last && has_backward();
   }
   SegmentId remembered(const std::string& name);
   SegmentId remember(const std::string& name, Segment segment);

@@ -1,7 +1,7 @@
 #include "strategies/segments/shared_segments.hpp"
 
 #include <map>
-#include <utility>
+#include <tuple>
 
 namespace rehearse {
 namespace {
@@ -44,18 +44,24 @@ SharedSegments::SharedSegments(Program& program, const ModelGraphs& graphs,
   const KernelContext inner{runtime_.in_blocks(), plan.training.precision, plan.training.causal,
                             program};
   const SegmentOptions options = segment_options(plan, graphs.model, runtime_);
+  SegmentOptions in_full = options;
+  in_full.recompute = Recompute::kFull;
+  const auto alternate = [&](std::int64_t layer) {
+    return plan.training.recompute == Recompute::kAlternate && layer % 2 == 1;
+  };
   first_trainable_ = rehearse::first_trainable(graphs);
   const auto make = [&](const KernelContext& context, const OpGraph& g, std::int64_t position) {
     GraphRole role{position == 0, position == graphs.model.layers + 1, first_trainable_ < position};
-    return std::make_unique<SegmentMaker>(program, context, g, role, options);
+    return std::make_unique<SegmentMaker>(program, context, g, role,
+                                          alternate(position - 1) ? in_full : options);
   };
   embedding_ = make(edge, graphs.embedding, 0);
   // One for each graph of a layer, and one more where the layer is the first that trains, or
-  // before.
-  std::map<std::pair<const OpGraph*, bool>, SegmentMaker*> made;
+  // before, or is recomputed where others are not.
+  std::map<std::tuple<const OpGraph*, bool, bool>, SegmentMaker*> made;
   for (std::int64_t l = 0; l < graphs.model.layers; ++l) {
     const OpGraph& g = layer_graph(graphs, l);
-    SegmentMaker*& maker = made[{&g, first_trainable_ < 1 + l}];
+    SegmentMaker*& maker = made[{&g, first_trainable_ < 1 + l, alternate(l)}];
     if (maker == nullptr) {
       makers_.push_back(make(inner, g, 1 + l));
       maker = makers_.back().get();

@@ -67,6 +67,8 @@ TEST_CASE("forward and backward leave the gradients and nothing else") {
       {"plain", ""},
       {"selective recomputation", ", recompute: selective"},
       {"full recomputation", ", recompute: full"},
+      {"recomputation of operators", ", recompute: operators"},
+      {"recomputation of every second layer", ", recompute: alternate"},
       {"unfused attention", ", attention: unfused"},
       {"dropout", ", dropout: 0.1"},
       {"unfused attention with dropout, recomputed",
@@ -121,6 +123,8 @@ TEST_CASE("recomputation keeps less of a block") {
   };
   CHECK(kept("full") < kept("selective"));
   CHECK(kept("selective") < kept("none"));
+  CHECK(kept("full") < kept("operators"));
+  CHECK(kept("operators") < kept("none"));
   // Full: the input stays where it is, and the output [128, 2, 64] in bf16 is the next one's.
   CHECK(kept("full") == 128 * 2 * 64 * 2);
 }

@@ -12,6 +12,7 @@
 #include "strategies/build_program.hpp"
 #include "strategies/memory.hpp"
 #include "strategies/priced_segment.hpp"
+#include "strategies/segments/recompute.hpp"
 #include "strategies/step_power.hpp"
 #include "tools/cli/evidence.hpp"
 #include "tools/cli/interval.hpp"
@@ -20,8 +21,7 @@
 namespace rehearse {
 namespace {
 
-// FLOPs that recomputation adds, of the whole step: a block's forward again (full), or its
-// attention core's (selective); not causal, as `mfu` counts.
+// FLOPs that recomputation adds, of the whole step; not causal, as `mfu` counts.
 Flops recomputed_flops(const Simulation& s) {
   const Training& t = s.plan.training;
   if (t.recompute == Recompute::kNone) return Flops(0);
@@ -33,11 +33,12 @@ Flops recomputed_flops(const Simulation& s) {
   const std::int64_t first = std::max<std::int64_t>(0, first_trainable(graphs) - 1);
   for (std::int64_t l = first; l < s.model.layers; ++l) {
     const OpGraph& g = layer_graph(graphs, l);
-    for (const Op& op : g.ops) {
-      const bool core = op.kind == OpKind::kAttention || op.kind == OpKind::kScores ||
-                        op.kind == OpKind::kContext;
-      if (t.recompute == Recompute::kFull || core) sum += forward_flops(g, op, false);
-    }
+    const bool alternate = t.recompute == Recompute::kAlternate;
+    const Recompute of_layer = !alternate   ? t.recompute
+                               : l % 2 == 1 ? Recompute::kFull
+                                            : Recompute::kNone;
+    for (const Op& op : g.ops)
+      sum += forward_flops(g, op, false) * recomputed_share(of_layer, g, op);
   }
   return sum * (static_cast<double>(t.global_batch_size / t.micro_batch_size));
 }

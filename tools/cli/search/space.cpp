@@ -17,7 +17,6 @@ namespace {
 constexpr int kLargestMicroBatch = 16;
 constexpr std::int64_t kLongSequence = 32768;
 constexpr int kLargestContext = 16;
-constexpr const char* kRecompute[] = {"none", "selective", "full"};
 
 std::vector<int> divisors(std::int64_t n, std::int64_t limit) {
   std::vector<int> out;
@@ -151,11 +150,11 @@ void SearchSpace::override_axis(const std::string& text) {
   } else if (key == "training.recompute") {
     axes_.recompute.clear();
     for (const std::string& name : read_values<std::string>(values, key)) {
-      const auto* at = std::find(std::begin(kRecompute), std::end(kRecompute), name);
-      if (at == std::end(kRecompute))
+      const auto* at = std::find(std::begin(kRecomputeNames), std::end(kRecomputeNames), name);
+      if (at == std::end(kRecomputeNames))
         throw UserError({}, fmt::format("--over {}: unknown value '{}'", key, name),
-                        "one of none, selective, full");
-      axes_.recompute.push_back(static_cast<Recompute>(at - std::begin(kRecompute)));
+                        "one of none, selective, full, operators, alternate");
+      axes_.recompute.push_back(static_cast<Recompute>(at - std::begin(kRecomputeNames)));
     }
   } else {
     throw UserError({}, fmt::format("--over: '{}' is not what a search varies", key),
@@ -271,7 +270,7 @@ std::vector<std::pair<std::string, std::string>> SearchSpace::settings(const Cho
   add("plan.virtual_stages", c.chunks);
   add("plan.zero_stage", c.zero);
   add("training.micro_batch_size", c.micro_batch);
-  add("training.recompute", kRecompute[static_cast<std::size_t>(c.recompute)]);
+  add("training.recompute", kRecomputeNames[static_cast<std::size_t>(c.recompute)]);
   return out;
 }
 
@@ -286,7 +285,7 @@ std::string SearchSpace::label(const Choice& c) const {
   if (c.zero > 0) out += fmt::format(" zero {}", c.zero);
   if (trains()) out += fmt::format(" mb {}", c.micro_batch);
   if (c.recompute != Recompute::kNone)
-    out += fmt::format(" recompute {}", kRecompute[static_cast<std::size_t>(c.recompute)]);
+    out += fmt::format(" recompute {}", kRecomputeNames[static_cast<std::size_t>(c.recompute)]);
   return out;
 }
 
