@@ -28,6 +28,8 @@ KernelTemplate read_kernel(const Value& v, Diagnostics& d) {
   k.write = read_traffic(r.child("write"));
   k.columns_per_block = r.count("columns_per_block", 0, 0);
   k.least_tokens = r.count("least_tokens", 0, 0);
+  k.matrices_by = r.count("matrices_by", 0, 0);
+  k.matrices_not_by = r.count("matrices_not_by", 0, 0);
   const std::string each = r.optional<std::string>("each", "");
   if (!each.empty() && each != "input" && each != "output")
     r.error("each", "'" + each + "' is neither 'input' nor 'output'");
@@ -178,6 +180,7 @@ void read_operators(Reader ops, Runtime& out) {
   }
   out.ring_hop = read_operator(ops.child("ring_hop"));
   out.mixed_add = read_operator(ops.child("mixed_add"));
+  out.quantize = read_operator(ops.child("quantize"));
   ops.finish();
 }
 
@@ -274,6 +277,7 @@ Runtime idealised(const Runtime& runtime) {
         &r.kept_gradient, &r.accumulate_residual, &r.mixed_add.forward, &r.mixed_add.backward,
         &r.before_optimizer, &r.after_optimizer, &r.ring_hop.forward, &r.ring_hop.backward})
     p->host = Seconds(0);
+  r.quantize = {};
   for (auto& [name, op] : r.operators) op.forward.host = op.backward.host = Seconds(0);
   for (auto& [name, op] : r.operators)
     for (PassTemplate* p : {&op.forward, &op.backward})

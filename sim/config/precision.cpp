@@ -24,6 +24,7 @@ const std::vector<Precision>& presets() {
       {"mixed", kB16, kB16, kB16, kF32, kF32, kF32, true, false, false},
       {"mixed-fp16", kF16, kF16, kF16, kF32, kF32, kF32, true, false, false},
       {"fp8", kB16, kB16, DType::kFp8, kF32, kF32, kF32, true, false, false},
+      {"fsdp-fp8", kF32, kB16, DType::kFp8, kF32, kF32, kF32, false, false, true},
   };
   return kPresets;
 }

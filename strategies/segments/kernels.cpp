@@ -79,6 +79,7 @@ TrafficBase traffic_base(const OpGraph& g, const Op& op) {
   b.rows = g.tensor(op.outputs[0]).elements() / std::max<std::int64_t>(1, b.columns);
   const Tensor& out = g.tensor(op.outputs[0]);
   b.tokens = axis_size(out, Axis::kBatch) * axis_size(out, Axis::kSequence);
+  b.matrices = axis_size(out, Axis::kBatch) * axis_size(out, Axis::kHeads);
   for (TensorId p : op.parameters) b.parameters += g.tensor(p).bytes();
   return b;
 }
@@ -89,6 +90,8 @@ std::vector<Kernel> template_kernels(const KernelContext& c, const PassTemplate&
   const Bytes first = base.inputs.empty() ? Bytes(0) : base.inputs[0];
   auto add = [&](const KernelTemplate& k, Bytes input) {
     if (base.tokens < k.least_tokens) return;
+    if (k.matrices_by > 0 && base.matrices % k.matrices_by != 0) return;
+    if (k.matrices_not_by > 0 && base.matrices % k.matrices_not_by == 0) return;
     MemoryWork w;
     w.kernel_class = k.kernel_class;
     w.rows = base.rows;
@@ -158,6 +161,12 @@ std::vector<Kernel> pass_kernels(const KernelContext& c, const OpGraph& g, const
   return template_kernels(c, forward ? t.forward : t.backward, base);
 }
 
+std::vector<Kernel> quantizing_kernels(const KernelContext& c, const OpGraph& g, const Op& op,
+                                       const PassTemplate& pass) {
+  if (c.precision.matmul != DType::kFp8) return {};
+  return template_kernels(c, pass, traffic_base(g, op));
+}
+
 std::vector<Kernel> attention_kernels(const KernelContext& c, const OpGraph& g, const Op& op,
                                       AttentionDirection direction) {
   const bool forward = direction == AttentionDirection::kForward;
@@ -183,6 +192,7 @@ std::vector<Kernel> forward_kernels(const KernelContext& c, const OpGraph& g, co
   if (g.tensor(op.outputs[0]).elements() == 0) return {};
   std::vector<Kernel> out = pass_kernels(c, g, op, true);
   if (is_product(op.kind)) {
+    append(out, quantizing_kernels(c, g, op, c.runtime.quantize.forward));
     const LinearShape s = linear_shape(g, op);
     GemmWork w;
     w.groups = s.groups;
@@ -214,6 +224,7 @@ std::vector<Kernel> input_gradient_kernels(const KernelContext& c, const OpGraph
   append(out,
          pass_kernels(c, g, op, false, inputs_alone ? std::optional<bool>(false) : std::nullopt));
   if (is_product(op.kind)) {
+    append(out, quantizing_kernels(c, g, op, c.runtime.quantize.backward));
     const LinearShape s = linear_shape(g, op);
     GemmWork w;
     w.groups = s.groups;
