@@ -211,7 +211,7 @@ def mosaicml(t, out):
                      "training.sequence_length": m["seq_len"],
                      "training.micro_batch_size": b["mbs"], "training.global_batch_size": b["gbs"],
                      "training.recompute": "none" if r["recompute"] == "none" else "full",
-                     "training.precision": {"parameters": "fp32", "compute": "fp8", "gradients": "fp32", "reduce": "fp32", "optimizer_states": "fp32"} if fp8 else precision,
+                     "training.precision": "fsdp-fp8" if fp8 else precision,
                      "measured.tokens_per_second_per_gpu": r["measured"]["tokens_per_s"] / r["hw"]["n_gpus"]})
     write(out, {"title": "MosaicML llm-foundry, MPT training benchmarks",
                 "repository": "mosaicml/llm-foundry", "path": "scripts/train/benchmarking/README.md",
@@ -254,12 +254,14 @@ def playbook(t, out):
                 "repository": "vinjn/nanotron-ultrascale-playbook, huggingface/nanotron",
                 "path": "assets/data/benchmarks/benchmarks_interactive.html; scripts/scaling_benchmarks.py",
                 "commit": "924e4d0b88e0; 2411b022a75f", "licence": "Apache-2.0"},
-          ["AWS p5 hosts: eight H100, 32 EFA ports of 100 Gb/s; schedule 1F1B with blocking messages, no recomputation; layers are cut by cost, head included (nanotron's get_block_compute_costs); network as of DGX H100",
+          ["AWS p5 hosts: eight H100, 32 EFA ports of 100 Gb/s; schedule 1F1B with blocking messages, no recomputation; layers are cut by cost, head included (nanotron's get_block_compute_costs)",
+           "gradients are reduced in DDP's buckets of 25 MB of bf16, which are 50 MB in the fp32 that travels",
+           "not known: the script that made the table measures pipeline runs anew that are older than some job, and the table has both; in pipelines over several hosts a layer takes 2 ms for every tensor-parallel rank more than without a pipeline, and about 90 pipeline runs a further 0.3 s a message",
            "tensor parallelism with reduce-scatter and all-gather (the script's mode), ranks ordered tp, dp, pp",
            "bf16 parameters, fp32 gradient accumulation and optimizer; FlashAttention 2"],
-          {"cluster": {"name": "dgx-h100"},
+          {"cluster": {"name": "aws-p5"},
            "training": {"sequence_length": 4096, "global_batch_size": 256, "precision": "mixed"},
-           "plan": {"sequence_parallel": True, "vocabulary_parallel": True, "pipeline_messages": "blocking"},
+           "plan": {"bucket_size": "50 MiB", "sequence_parallel": True, "vocabulary_parallel": True, "pipeline_messages": "blocking"},
            "runtime": "nanotron"}, rows, {k: v for k, v in models.items() if k[1:] in used},
           ["model", "cluster.nodes"])
 
@@ -304,7 +306,7 @@ def dgxc(t, out):
 
 
 TITAN_GPUS = {
-    "H100-SXM 96GB HBM2e (2.4 TB/s, 500W limit)": ("dgx-h100", {"name": "h100-sxm", "memory": "96 GB", "usable_memory": "97871 MiB", "memory_bandwidth": "2400 GB/s"}),
+    "H100-SXM 96GB HBM2e (2.4 TB/s, 500W limit)": ("dgx-h100", "h100-sxm-500w"),
     "A100-80GB": ("dgx-a100", "a100-sxm"), "H200": ("dgx-h200", "h200-sxm"),
     "B200 (power limited)": ("dgx-b200", "b200-sxm")}
 
@@ -316,21 +318,19 @@ def torchtitan(t, out):
         cluster, gpu = TITAN_GPUS[r["hw"]["gpu"]]
         float8 = "float8" in r["precision"] or "mxfp8" in r["precision"]
         batch = b["gbs"] or b["local_bs"] * p["fsdp"]
-        full = c.startswith("full")
+        recompute = "full" if c.startswith("full") else "alternate" if c == "selective layer" else "operators"
         row = {"name": r["id"], "model": "llama2-70b" if m["ref"] == "llama2_70b" else "llama3-8b",
                "cluster.name": cluster, "cluster.gpu": gpu, "cluster.nodes": r["hw"]["n_gpus"] // 8,
                "training.sequence_length": m["seq_len"] or 8192,
                "training.micro_batch_size": b["local_bs"], "training.global_batch_size": batch,
-               "training.recompute": "full" if full else "none",
-               "training.precision": {"parameters": "fp32", "compute": "fp8", "gradients": "fp32", "reduce": "fp32", "optimizer_states": "fp32"} if float8 else "fsdp-mixed",
+               "training.recompute": recompute,
+               "training.precision": "fsdp-fp8" if float8 else "fsdp-mixed",
                "plan.tensor_parallel": p["tp"], "plan.sequence_parallel": p["tp"] > 1,
                "plan.context_parallel": p["cp"], "runtime": "pytorch-compile" if r["torch_compile"] is not False else "pytorch-eager"}
-        if not full:
-            row["beyond"] = "recomputation of every second layer" if c == "selective layer" else "recomputation of single operators within a block"
         if r.get("async_tp"):
             row["beyond"] = "asynchronous tensor parallelism (symmetric memory) is not simulated"
         if "mxfp8" in r["precision"] or "rowwise" in r["precision"]:
-            row["beyond"] = f"{r['precision']}: only per-tensor scales are simulated"
+            row["beyond"] = f"{r['precision']}: only products with one scale a tensor were measured"
         measured = r["measured"]
         if measured.get("oom"):
             row["measured.out_of_memory"] = True
@@ -347,7 +347,7 @@ def torchtitan(t, out):
           ["FSDP2 with fp32 parameters gathered as bf16; sequences of 8,192 where the source does not say (torchtitan's Llama 3 default)",
            "'selective' recomputation is torchtitan's per-operator default where the kind is not stated; A100 rows are compiled",
            "the memory that torchtitan logs is max_memory_reserved",
-           "H100 of 500 W with HBM2e: a GPU file of its own; B200 'power limited': the limit is not stated, so it is taken as without",
+           "H100 of 500 W with HBM2e: h100-sxm-500w; B200 'power limited': the limit is not stated, so it is taken as without",
            "B200: Llama 3 8B (the model is not named)"],
           {"training": {}, "plan": {"zero_stage": 3}}, rows)
 
@@ -371,7 +371,8 @@ def simumax(t, out):
            "vocabulary 128,256 as in Llama 3; no recomputation"],
           {"model": {"name": "llama3-70b"}, "cluster": {"name": "dgx-b200"},
            "training": {"micro_batch_size": 1, "precision": "mixed"},
-           "plan": {"zero_stage": 1, "gradient_sync": "end"}, "runtime": "megatron"}, rows)
+           "plan": {"zero_stage": 1, "gradient_sync": "end"},
+           "runtime": {"name": "megatron", "behaviour": {"overlaps_tensor_communication": False}}}, rows)
 
 
 SOURCES = {"korthikanti2022": korthikanti, "megatron_sc21_table1": sc21, "vtrain_single_node": vtrain,

@@ -3,9 +3,9 @@
 //
 // Tolerances, of the step time: Korthikanti et al. 2022, table 5: mean 3.5 %, worst 8 %. SC'21,
 // table 1: mean 5 %. Zero Bubble, 1F1B and interleaved: mean 6 %. vTrain, one node, the first 120
-// steps: mean 10 %. NeMo on H100: mean 8 %. llm-foundry: mean 16 %. SimuMax on B200, whose
-// products ran at three quarters of the rate that the silicon tables have: memory alone, mean 1.4
-// %.
+// steps: mean 10 %. NeMo on H100: mean 3 %. llm-foundry: mean 14 % (H100, whose libraries of 2023
+// were slower), A100 mean 8 %. torchtitan: mean 28 %, both runs out of memory seen. SimuMax on
+// B200, whose energy per operation is taken from H200: mean 15 %, memory mean 1.4 %.
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -70,19 +70,33 @@ TEST_CASE("small models that the host holds back, 2 to 8 A100") {
 TEST_CASE("NeMo's Llama 3.1 on up to 2,048 H100") {
   const ErrorSummary s = step_time(validated("nvidia_dgxc_benchmarking", "NeMo"));
   REQUIRE(s.count >= 33);
-  CHECK(s.mean <= 0.08);
+  CHECK(s.mean <= 0.03);
 }
 
 TEST_CASE("llm-foundry's FSDP on A100 and H100") {
-  const ErrorSummary s = step_time(validated("mosaicml_llm_foundry", "", 60));
-  REQUIRE(s.count == 60);
-  CHECK(s.mean <= 0.16);
+  const ErrorSummary h100 = step_time(validated("mosaicml_llm_foundry", "H100", 60));
+  REQUIRE(h100.count >= 50);
+  CHECK(h100.mean <= 0.14);
+  const ErrorSummary a100 = step_time(validated("mosaicml_llm_foundry", "A100", 40));
+  REQUIRE(a100.count == 40);
+  CHECK(a100.mean <= 0.10);
 }
 
-TEST_CASE("memory of Megatron-LM on eight B200") {
-  const ErrorSummary s = summary_of(validated("simumax_b200_megatron"), "peak allocated");
+TEST_CASE("torchtitan's FSDP2 with recomputation of operators, in bf16 and float8") {
+  const std::vector<ValidatedRun> runs = validated("torchtitan");
+  const ErrorSummary s = step_time(runs);
+  REQUIRE(s.count >= 20);
+  CHECK(s.mean <= 0.28);
+  for (const ValidatedRun& r : runs)
+    if (r.run.out_of_memory) CHECK_FALSE(r.report.fits_in_memory);
+}
+
+TEST_CASE("Megatron-LM on eight B200") {
+  const std::vector<ValidatedRun> runs = validated("simumax_b200_megatron");
+  const ErrorSummary s = summary_of(runs, "peak allocated");
   REQUIRE(s.count == 16);
   CHECK(s.mean <= 0.014);
+  CHECK(step_time(runs).mean <= 0.15);
 }
 
 }  // namespace
