@@ -16,59 +16,6 @@
 namespace rehearse {
 namespace {
 
-template <class Visit>
-void for_each_pipeline(const RankMap& map, const Visit& visit) {
-  for (int d = 0; d < map.data; ++d)
-    for (int c = 0; c < map.context; ++c)
-      for (int t = 0; t < map.tensor; ++t) visit(RankMap::Place{d, t, c, 0});
-}
-
-// Of the groups of one kind the one on most nodes, with the least between its members: the others
-// wait for it in the end.
-void widen(CommGroup& widest, const CommGroup& group) {
-  const bool narrower = group.nodes == widest.nodes && group.inside < widest.inside;
-  if (group.nodes > widest.nodes || narrower || widest.ranks == 1) widest = group;
-}
-
-CommGroup group_of(const Cluster& cluster, const RankMap& map, const char* axis) {
-  CommGroup out;
-  const std::string name = axis;
-  for_each_pipeline(map, [&](RankMap::Place p) {
-    if ((name == "tp" && p.tensor > 0) || (name == "cp" && p.context > 0)) return;
-    for (p.pipeline = 0; p.pipeline < (name == "pp" ? 1 : map.pipeline); ++p.pipeline)
-      widen(out, comm_group(cluster, map.group(p, axis)));
-  });
-  return out;
-}
-
-// Ranks that hold the same parameters: along data and context parallelism.
-CommGroup replicas(const Cluster& cluster, const RankMap& map) {
-  CommGroup out;
-  for (int p = 0; p < map.pipeline; ++p)
-    for (int t = 0; t < map.tensor; ++t) {
-      std::vector<int> ranks;
-      for (int d = 0; d < map.data; ++d)
-        for (int c = 0; c < map.context; ++c) ranks.push_back(map.rank_of({d, t, c, p}));
-      std::sort(ranks.begin(), ranks.end());
-      widen(out, comm_group(cluster, ranks));
-    }
-  return out;
-}
-
-// Of all groups of a kind of expert parallelism the one on most nodes.
-template <class Members>
-CommGroup expert_groups(const Cluster& cluster, const RankMap& map, const Members& members) {
-  CommGroup out;
-  for (int p = 0; p < map.pipeline; ++p) {
-    const std::vector<int> ranks = map.stage_ranks(p);
-    for (std::size_t i = 0; i < ranks.size(); ++i) {
-      const std::vector<int> group = members(ranks, i);
-      if (group.front() == ranks[i]) widen(out, comm_group(cluster, group));
-    }
-  }
-  return out;
-}
-
 // Simulated ranks that share experts, and those that have the same.
 void meet_experts(Program& program, const std::vector<SimulatedRank>& simulated,
                   const ResolvedPlan& plan, const RankMap& map) {
@@ -90,32 +37,6 @@ void meet_experts(Program& program, const std::vector<SimulatedRank>& simulated,
   for (std::size_t i = 0; i < simulated.size(); ++i)
     for (const GroupKind kind : kKinds)
       program.ranks[i].groups[static_cast<std::size_t>(kind)] = members[key(i, kind)];
-}
-
-// The pipeline ranks of the first and the last stage.
-std::pair<int, int> end_ranks(const ResolvedPlan& plan) {
-  const auto owner = [&](int stage) {
-    return place_of(*plan.schedule, plan.pipeline, plan.chunks, stage).rank;
-  };
-  return {owner(0), owner(plan.stages() - 1)};
-}
-
-CommGroup ends_of_pipeline(const Cluster& cluster, const RankMap& map, const ResolvedPlan& plan) {
-  const auto [a, b] = end_ranks(plan);
-  const int first = map.rank_of({0, 0, 0, a}), last = map.rank_of({0, 0, 0, b});
-  if (first == last) return {};
-  const int ends[] = {std::min(first, last), std::max(first, last)};
-  return comm_group(cluster, ends);
-}
-
-// Of the pairs of pipeline ranks with the same stages the one that is widest.
-CommGroup copies(const Cluster& cluster, const RankMap& map) {
-  CommGroup out;
-  for (int p = 0; 2 * p < map.pipeline; ++p) {
-    const int pair[] = {map.rank_of({0, 0, 0, p}), map.rank_of({0, 0, 0, map.pipeline - 1 - p})};
-    widen(out, comm_group(cluster, pair));
-  }
-  return out;
 }
 
 // Fills in which simulated ranks each meets.
@@ -244,11 +165,12 @@ ResolvedPlan for_segments(ResolvedPlan p) {
 }  // namespace
 
 ProgramWriter::ProgramWriter(Program& program, const ResolvedPlan& plan, const Model& model,
-                             const Cluster& cluster, const Runtime& runtime)
+                             const Cluster& cluster, const Runtime& runtime, CommGroups& groups)
     : program_(program),
       model_(model),
       cluster_(cluster),
       runtime_(runtime),
+      groups_(groups),
       plan_(plan),
       key_(for_segments(plan)) {
   program_.positions = static_cast<int>(model.layers) + 2;
@@ -264,33 +186,21 @@ ProgramWriter::ProgramWriter(Program& program, const ResolvedPlan& plan, const M
 
 bool ProgramWriter::writes(const ResolvedPlan& plan) const { return for_segments(plan) == key_; }
 
+std::size_t ProgramWriter::hash(const ResolvedPlan& plan) {
+  const Training& t = plan.training;
+  std::size_t out = 0;
+  for (const std::int64_t n :
+       {std::int64_t{plan.tensor}, std::int64_t{plan.context}, std::int64_t{plan.expert},
+        std::int64_t{plan.pipeline > 1}, std::int64_t{plan.data > 1},
+        std::int64_t{plan.stages() > 1}, std::int64_t{plan.plan.zero_stage},
+        std::int64_t{plan.plan.sequence_parallel}, static_cast<std::int64_t>(t.recompute),
+        t.micro_batch_size, t.sequence_length})
+    out = (out ^ static_cast<std::size_t>(n)) * 0x100000001b3U;
+  return out;
+}
+
 void ProgramWriter::write_groups(const ResolvedPlan& plan) {
-  const auto [known, added] =
-      groups_.try_emplace({plan.data, plan.tensor, plan.context, plan.expert, plan.pipeline,
-                           plan.chunks, plan.schedule});
-  Groups& groups = known->second;
-  if (added) {
-    const RankMap map = rank_map(plan);
-    const auto set = [&](GroupKind kind, const CommGroup& group) {
-      groups[static_cast<std::size_t>(kind)] = group;
-    };
-    set(GroupKind::kTensor, group_of(cluster_, map, "tp"));
-    set(GroupKind::kContext, group_of(cluster_, map, "cp"));
-    set(GroupKind::kData, replicas(cluster_, map));
-    set(GroupKind::kPipeline, group_of(cluster_, map, "pp"));
-    set(GroupKind::kEmbedding, ends_of_pipeline(cluster_, map, plan));
-    if (plan.schedule->copies() > 1) set(GroupKind::kCopies, copies(cluster_, map));
-    if (model_.experts.count > 0) {
-      set(GroupKind::kExpert,
-          expert_groups(cluster_, map, [&](const std::vector<int>& ranks, std::size_t i) {
-            return expert_group(plan, ranks, i);
-          }));
-      set(GroupKind::kExpertData,
-          expert_groups(cluster_, map, [&](const std::vector<int>& ranks, std::size_t i) {
-            return expert_replicas(plan, ranks, i);
-          }));
-    }
-  }
+  const CommGroups::Groups& groups = groups_.of(plan);
   std::copy(groups.begin(), groups.end(), std::begin(program_.groups));
 }
 
@@ -336,7 +246,8 @@ void ProgramWriter::write(const ResolvedPlan& plan, const FoldOptions& options) 
 Program build_program(const ResolvedPlan& plan, const Model& model, const Cluster& cluster,
                       const Runtime& runtime, const FoldOptions& options) {
   Program program;
-  ProgramWriter(program, plan, model, cluster, runtime).write(plan, options);
+  CommGroups groups(cluster, model);
+  ProgramWriter(program, plan, model, cluster, runtime, groups).write(plan, options);
   return program;
 }
 

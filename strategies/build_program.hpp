@@ -1,12 +1,11 @@
 #pragma once
 
-#include <array>
-#include <map>
+#include <cstddef>
 #include <memory>
-#include <tuple>
 
 #include "hardware/cluster.hpp"
 #include "models/model.hpp"
+#include "strategies/comm_groups.hpp"
 #include "strategies/fold.hpp"
 #include "strategies/plan.hpp"
 #include "strategies/program.hpp"
@@ -24,13 +23,15 @@ Program build_program(const ResolvedPlan& plan, const Model& model, const Cluste
                       const Runtime& runtime, const FoldOptions& options);
 
 // The same for several plans, one after the other, that need the same segments: those are made
-// once. The model, cluster and runtime are those of all of them, and must outlive this.
+// once. The model, cluster and runtime are those of all of them, and must outlive this, as the
+// groups must.
 class ProgramWriter {
  public:
   ProgramWriter(Program& program, const ResolvedPlan& plan, const Model& model,
-                const Cluster& cluster, const Runtime& runtime);
-  // Whether a plan's segments are those that are here.
+                const Cluster& cluster, const Runtime& runtime, CommGroups& groups);
+  // Whether a plan's segments are those that are here. Plans of one writer have the same hash.
   bool writes(const ResolvedPlan& plan) const;
+  static std::size_t hash(const ResolvedPlan& plan);
   // Makes it the program of a plan, in place of the plan before.
   void write(const ResolvedPlan& plan, const FoldOptions& options);
   // Its groups alone.
@@ -38,16 +39,13 @@ class ProgramWriter {
   const SharedSegments& segments() const { return *shared_; }
 
  private:
-  using Groups = std::array<CommGroup, kGroupKinds>;
-
   Program& program_;
   const Model& model_;
   const Cluster& cluster_;
   const Runtime& runtime_;
+  CommGroups& groups_;
   const ResolvedPlan plan_;  // that the segments are made for, and go on referring to
   const ResolvedPlan key_;   // the same without what they do not depend on
-  // Of plans before, by degrees, chunks and schedule.
-  std::map<std::tuple<int, int, int, int, int, int, const Schedule*>, Groups> groups_;
   std::unique_ptr<SharedSegments> shared_;
 };
 

@@ -441,39 +441,48 @@ RankMap rank_map(const ResolvedPlan& p) {
   return {p.plan.rank_order, p.data, p.tensor, p.context, p.pipeline};
 }
 
+namespace {
+
+// An axis's size and a place along it. Experts are spread over ranks of the other axes: none.
+struct AxisOf {
+  int RankMap::*size = nullptr;
+  int RankMap::Place::*at = nullptr;
+};
+AxisOf axis_of(const std::string& name) {
+  switch (name.front()) {
+    case 't':
+      return {&RankMap::tensor, &RankMap::Place::tensor};
+    case 'c':
+      return {&RankMap::context, &RankMap::Place::context};
+    case 'd':
+      return {&RankMap::data, &RankMap::Place::data};
+    case 'p':
+      return {&RankMap::pipeline, &RankMap::Place::pipeline};
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
 int RankMap::rank_of(const Place& p) const {
   int rank = 0, stride = 1;
-  for (const std::string& axis : order) {
-    const int at = axis == "tp"   ? p.tensor
-                   : axis == "cp" ? p.context
-                   : axis == "dp" ? p.data
-                   : axis == "pp" ? p.pipeline
-                                  : 0;
-    const int size = axis == "tp"   ? tensor
-                     : axis == "cp" ? context
-                     : axis == "dp" ? data
-                     : axis == "pp" ? pipeline
-                                    : 1;
-    rank += at * stride;
-    stride *= size;
+  for (const std::string& name : order) {
+    const AxisOf axis = axis_of(name);
+    if (axis.size == nullptr) continue;
+    rank += p.*axis.at * stride;
+    stride *= this->*axis.size;
   }
   return rank;
 }
 
 RankMap::Place RankMap::place_of(int rank) const {
   Place p;
-  for (const std::string& axis : order) {
-    const int size = axis == "tp"   ? tensor
-                     : axis == "cp" ? context
-                     : axis == "dp" ? data
-                     : axis == "pp" ? pipeline
-                                    : 1;
-    const int at = rank % size;
-    rank /= size;
-    if (axis == "tp") p.tensor = at;
-    if (axis == "cp") p.context = at;
-    if (axis == "dp") p.data = at;
-    if (axis == "pp") p.pipeline = at;
+  for (const std::string& name : order) {
+    const AxisOf axis = axis_of(name);
+    if (axis.size == nullptr) continue;
+    p.*axis.at = rank % (this->*axis.size);
+    rank /= this->*axis.size;
   }
   return p;
 }
@@ -487,12 +496,12 @@ std::vector<int> RankMap::stage_ranks(int stage) const {
   return out;
 }
 
-std::vector<int> RankMap::group(const Place& p, const std::string& axis) const {
+std::vector<int> RankMap::group(const Place& p, const std::string& name) const {
+  const AxisOf axis = axis_of(name);
   std::vector<int> out;
-  const int size = axis == "tp" ? tensor : axis == "cp" ? context : axis == "dp" ? data : pipeline;
-  for (int i = 0; i < size; ++i) {
+  for (int i = 0; i < this->*axis.size; ++i) {
     Place q = p;
-    (axis == "tp" ? q.tensor : axis == "cp" ? q.context : axis == "dp" ? q.data : q.pipeline) = i;
+    q.*axis.at = i;
     out.push_back(rank_of(q));
   }
   return out;

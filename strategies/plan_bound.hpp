@@ -1,8 +1,14 @@
 #pragma once
 
+#include <array>
+#include <cstdint>
+#include <map>
+#include <vector>
+
 #include "strategies/plan.hpp"
 #include "strategies/priced_segment.hpp"
 #include "strategies/rank_builder.hpp"
+#include "strategies/schedules/outline.hpp"
 
 namespace rehearse {
 
@@ -24,9 +30,48 @@ struct PlanBound {
   Bytes memory{0};  // of the fullest rank
 };
 
-// Precondition: the program's groups are those of the plan, the cluster's GPUs are alike, and
-// kernels do not vary.
-PlanBound plan_bound(const ResolvedPlan& plan, const Model& model, const Runtime& runtime,
-                     const SharedSegments& segments, Program& program, Prices& prices);
+// Of a stage of the model, or one of the graphs in it.
+struct StageCost {
+  std::int64_t forward = 0, backward = 0;  // picoseconds
+  std::int64_t kept = 0;                   // bytes that a forward leaves for its backward
+
+  StageCost& operator+=(const StageCost& o);
+};
+
+// Bounds of plans that have the same segments. What it is given must outlive
+// this.
+class PlanBounds {
+ public:
+  PlanBounds(const Model& model, const Runtime& runtime, const SharedSegments& segments,
+             Program& program, Prices& prices, ScheduleOutlines& outlines)
+      : model_(model),
+        runtime_(runtime),
+        segments_(segments),
+        program_(program),
+        prices_(prices),
+        outlines_(outlines) {}
+
+  // Precondition: the program's groups are those of the plan, the cluster's GPUs are alike, and
+  // kernels do not vary.
+  PlanBound of(const ResolvedPlan& plan);
+
+ private:
+  // What is known of graphs: for schedules that split backward, and that hide communication.
+  using Costs = std::map<const SegmentMaker*, StageCost>;
+
+  const StageCost& cost_of(SegmentMaker& graph, const Schedule& schedule);
+  std::vector<StageCost> stages_of(const ResolvedPlan& plan);
+  // Prices inside segments are those of the groups that the program has now.
+  void forget_other_groups();
+
+  const Model& model_;
+  const Runtime& runtime_;
+  const SharedSegments& segments_;
+  Program& program_;
+  Prices& prices_;
+  ScheduleOutlines& outlines_;
+  Costs costs_[2][2];
+  std::array<CommGroup, kGroupKinds> groups_;  // that costs_ are of
+};
 
 }  // namespace rehearse

@@ -63,6 +63,7 @@ class RankBuilder {
     release_outputs();
     if (runtime_.orders_messages) message_buffers(false);
     residents();
+    set_up();
   }
 
  private:
@@ -378,7 +379,6 @@ class RankBuilder {
     const Bytes ids(16 * plan_.training.sequence_length / plan_.context *
                     plan_.training.micro_batch_size * plan_.micro_batches);
     rank_.buffers = runtime_.workspace + ids;
-    set_up();
   }
 
   void set_up() {

@@ -1,6 +1,7 @@
 #include "tools/cli/evaluate.hpp"
 
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "models/fine_tuning.hpp"
@@ -15,11 +16,14 @@ namespace {
 // Plans of one model on one cluster under one runtime that need the same segments.
 struct Sharding {
   Sharding(const ResolvedPlan& plan, const Model& model, const Cluster& cluster,
-           const Runtime& runtime)
+           const Runtime& runtime, CommGroups& groups, ScheduleOutlines& outlines)
       : simulation{model, cluster, runtime, plan, {}, {}, {}, {}},
-        writer(simulation.program, plan, simulation.model, simulation.cluster, simulation.runtime),
+        writer(simulation.program, plan, simulation.model, simulation.cluster, simulation.runtime,
+               groups),
         prices(simulation.program, simulation.cluster, Clocks::kSustained),
-        meter(simulation.program, simulation.cluster) {
+        meter(simulation.program, simulation.cluster),
+        bounds(simulation.model, simulation.runtime, writer.segments(), simulation.program, prices,
+               outlines) {
     const FineTuning& tuned = plan.training.fine_tuning;
     simulation.report.parameters = parameter_count(model, tuned);
     simulation.report.trainable_parameters = trainable_parameter_count(model, tuned);
@@ -30,14 +34,26 @@ struct Sharding {
   ProgramWriter writer;
   Prices prices;
   PowerMeter meter;
+  PlanBounds bounds;
 };
 
 struct Setting {
+  explicit Setting(const Scenario& s)
+      : model_tree(s.model),
+        cluster_tree(s.cluster),
+        runtime_tree(s.runtime),
+        model(read_model(s.model)),
+        cluster(read_cluster(s.cluster)),
+        runtime(read_runtime(s.runtime)),
+        groups(cluster, model) {}
+
   Value model_tree, cluster_tree, runtime_tree;
   Model model;
   Cluster cluster;
   Runtime runtime;
-  std::vector<std::unique_ptr<Sharding>> shardings;
+  CommGroups groups;
+  ScheduleOutlines outlines;
+  std::unordered_multimap<std::size_t, std::unique_ptr<Sharding>> shardings;  // by their hash
 };
 
 constexpr std::size_t kMostSettings = 32;
@@ -68,13 +84,7 @@ struct EvaluationCache::State {
       }
     // A sweep over clusters has no end of them: the oldest goes.
     if (settings.size() == kMostSettings) settings.erase(settings.begin());
-    settings.push_back(std::make_unique<Setting>(Setting{s.model,
-                                                         s.cluster,
-                                                         s.runtime,
-                                                         read_model(s.model),
-                                                         read_cluster(s.cluster),
-                                                         read_runtime(s.runtime),
-                                                         {}}));
+    settings.push_back(std::make_unique<Setting>(s));
     return *settings.back();
   }
 };
@@ -87,11 +97,15 @@ EvaluationCache& EvaluationCache::operator=(EvaluationCache&&) noexcept = defaul
 namespace {
 
 Sharding& sharding(Setting& setting, const ResolvedPlan& plan) {
-  for (const auto& known : setting.shardings)
-    if (known->writer.writes(plan)) return *known;
-  setting.shardings.push_back(
-      std::make_unique<Sharding>(plan, setting.model, setting.cluster, setting.runtime));
-  return *setting.shardings.back();
+  const std::size_t hash = ProgramWriter::hash(plan);
+  const auto [begin, end] = setting.shardings.equal_range(hash);
+  for (auto known = begin; known != end; ++known)
+    if (known->second->writer.writes(plan)) return *known->second;
+  return *setting.shardings
+              .emplace(hash, std::make_unique<Sharding>(plan, setting.model, setting.cluster,
+                                                        setting.runtime, setting.groups,
+                                                        setting.outlines))
+              ->second;
 }
 
 Seconds length(const StepTimes& t) { return (t.end - t.begin).seconds(); }
@@ -170,8 +184,7 @@ EvaluationBound bound(const Scenario& scenario, EvaluationCache& cache) {
   if (scenario.variation.any() || !setting.cluster.deviations.empty()) return {};
   Sharding& of = sharding(setting, plan);
   of.writer.write_groups(plan);
-  const PlanBound b = plan_bound(plan, setting.model, setting.runtime, of.writer.segments(),
-                                 of.simulation.program, of.prices);
+  const PlanBound b = of.bounds.of(plan);
   const Gpu& gpu = setting.cluster.gpu;
   return {b.step_time.seconds(), b.memory, b.memory + gpu.context_memory <= gpu.usable_memory};
 }
