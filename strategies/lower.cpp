@@ -41,8 +41,8 @@ Lowered lower(const Program& program, const Cluster& cluster, const LowerOptions
 
 bool clock_suffices(const Cluster& cluster) { return !cluster.gpu.beside.interferes(); }
 
-StepTimes step_times(const Program& program, const Cluster& cluster, const LowerOptions& options,
-                     Prices& prices) {
+StepTimes walked_step_times(const Program& program, const Cluster& cluster,
+                            const LowerOptions& options, Prices& prices) {
   LoweringState<ClockSink> state(program, cluster, options, prices);
   walk(state);
   return state.sink.finish();

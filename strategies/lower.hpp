@@ -53,8 +53,9 @@ class Prices;  // strategies/priced_segment.hpp
 // slow each other.
 bool clock_suffices(const Cluster& cluster);
 // The times of lower() and simulate(), found while walking and without a graph: memory grows with
-// the transfers that may meet, not with the tasks. Precondition: clock_suffices().
-StepTimes step_times(const Program& program, const Cluster& cluster, const LowerOptions& options,
-                     Prices& prices);
+// the transfers that may meet, not with the tasks. step_times() (strategies/step_clock.hpp) is
+// faster where none may. Precondition: clock_suffices().
+StepTimes walked_step_times(const Program& program, const Cluster& cluster,
+                            const LowerOptions& options, Prices& prices);
 
 }  // namespace rehearse

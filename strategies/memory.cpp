@@ -224,11 +224,24 @@ RankMemory rank_memory(const Program& program, const RankProgram& rank, bool res
   now[static_cast<std::size_t>(MemoryCategory::kActivations)] = rank.cache.value;
   now[static_cast<std::size_t>(MemoryCategory::kTemporary)] = rank.buffers.value;
   Sums best = now;
-  for (const StepList::Call& call : rank.steps.calls()) {
-    const Effect& e = passes[call.pass];
+  const auto call = [&](const StepList::Call& c) {
+    const Effect& e = passes[c.pass];
     if (total(now) + e.peak > total(best))
       for (std::size_t i = 0; i < best.size(); ++i) best[i] = now[i] + e.at_peak[i];
     for (std::size_t i = 0; i < now.size(); ++i) now[i] += e.net[i];
+  };
+  const auto& calls = rank.steps.calls();
+  for (const StepList::Stretch& s : rank.steps.stretches()) {
+    const Sums begin = now;
+    const auto period = [&](std::size_t n) {
+      for (std::size_t i = 0; i < s.period; ++i) call(calls[s.begin + n * s.period + i]);
+    };
+    period(0);
+    if (s.count == 1) continue;
+    // Every period adds the same: the highest is in the first or the last.
+    for (std::size_t i = 0; i < now.size(); ++i)
+      now[i] += (now[i] - begin[i]) * (static_cast<std::int64_t>(s.count) - 2);
+    period(s.count - 1);
   }
   RankMemory out;
   if (rank.making.value > total(best)) {

@@ -104,6 +104,55 @@ std::vector<Step> StepList::all() const {
   return out;
 }
 
+std::vector<std::int32_t> StepList::times_called() const {
+  std::vector<std::int32_t> out(passes_.size(), 0);
+  for (const Call& c : calls_) ++out[c.pass];
+  return out;
+}
+
+std::vector<StepList::Stretch> StepList::stretches() const {
+  std::vector<Stretch> out;
+  add_stretches(0, calls_.size(), out);
+  return out;
+}
+
+void StepList::add_stretches(std::size_t begin, std::size_t end, std::vector<Stretch>& out) const {
+  if (begin == end) return;
+  const std::optional<Stretch> found = stretch_around_middle(begin, end);
+  if (!found) {
+    out.push_back({begin, end - begin});
+    return;
+  }
+  add_stretches(begin, found->begin, out);
+  out.push_back(*found);
+  add_stretches(found->end(), end, out);
+}
+
+std::optional<StepList::Stretch> StepList::stretch_around_middle(std::size_t begin,
+                                                                 std::size_t end) const {
+  constexpr std::size_t kMostTried = 128;  // periods: calls of one pass in a round of a schedule
+  const std::size_t middle = begin + (end - begin) / 2;
+  std::optional<Stretch> best;
+  std::size_t tried = 0;
+  for (std::size_t at = middle + 1; at < end && tried < kMostTried; ++at) {
+    if (calls_[at].pass != calls_[middle].pass) continue;
+    ++tried;
+    const std::size_t period = at - middle;
+    const std::int32_t shift = calls_[at].micro_batch - calls_[middle].micro_batch;
+    const auto again = [&](std::size_t i) {
+      return calls_[i + period].pass == calls_[i].pass &&
+             calls_[i + period].micro_batch - calls_[i].micro_batch == shift;
+    };
+    std::size_t first = middle, last = middle;  // calls that come again
+    while (first > begin && again(first - 1)) --first;
+    while (last + 1 + period < end && again(last + 1)) ++last;
+    const std::size_t count = (last + 1 - first) / period + 1;
+    if (count < kLeastPeriods || (best && best->period * best->count >= period * count)) continue;
+    best = Stretch{first, period, count, shift};
+  }
+  return best;
+}
+
 StepList::Iterator::Iterator(const StepList& list, std::size_t call) : list_(&list), call_(call) {
   skip_empty();
 }

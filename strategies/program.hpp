@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -229,6 +230,20 @@ class StepList {
   void call(std::uint32_t pass, std::int32_t micro_batch) { calls_.push_back({pass, micro_batch}); }
 
   const std::vector<Call>& calls() const { return calls_; }
+  // How often each pass is called.
+  std::vector<std::int32_t> times_called() const;
+
+  // Calls that are the same again and again: each period calls the passes of the one before, for
+  // micro-batches that are `shift` later.
+  struct Stretch {
+    std::size_t begin = 0, period = 0, count = 1;
+    std::int32_t shift = 0;
+    std::size_t end() const { return begin + period * count; }
+  };
+  // All calls in order, as stretches of at least kLeastPeriods, and of one between them.
+  std::vector<Stretch> stretches() const;
+  static constexpr std::size_t kLeastPeriods = 4;
+
   std::size_t passes() const { return passes_.size(); }
   const Pass& pass(std::uint32_t id) const { return *passes_[id]; }
   Step at(const Call& call, std::size_t step) const;
@@ -268,6 +283,10 @@ class StepList {
   Iterator end() const { return {*this, calls_.size()}; }
 
  private:
+  // The longest stretch around the middle of calls [begin, end), if there is one.
+  std::optional<Stretch> stretch_around_middle(std::size_t begin, std::size_t end) const;
+  void add_stretches(std::size_t begin, std::size_t end, std::vector<Stretch>& out) const;
+
   int positions_ = 0;
   std::vector<std::shared_ptr<Pass>> passes_;
   std::vector<Call> calls_;

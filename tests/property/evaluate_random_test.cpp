@@ -4,6 +4,7 @@
 
 #include "strategies/build_program.hpp"
 #include "strategies/priced_segment.hpp"
+#include "strategies/step_clock.hpp"
 #include "tests/property/plans.hpp"
 #include "tools/cli/evaluate.hpp"
 

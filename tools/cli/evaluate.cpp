@@ -8,6 +8,7 @@
 #include "strategies/build_program.hpp"
 #include "strategies/plan_bound.hpp"
 #include "strategies/priced_segment.hpp"
+#include "strategies/step_clock.hpp"
 #include "tools/cli/simulation.hpp"
 
 namespace rehearse {

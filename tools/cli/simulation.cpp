@@ -13,6 +13,7 @@
 #include "strategies/memory.hpp"
 #include "strategies/priced_segment.hpp"
 #include "strategies/segments/recompute.hpp"
+#include "strategies/step_clock.hpp"
 #include "strategies/step_power.hpp"
 #include "tools/cli/evidence.hpp"
 #include "tools/cli/interval.hpp"

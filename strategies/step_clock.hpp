@@ -1,0 +1,24 @@
+#pragma once
+
+#include "strategies/lower.hpp"
+#include "strategies/priced_segment.hpp"
+
+namespace rehearse {
+
+// The times of lower() and simulate(), without a graph. Precondition: clock_suffices(), and nothing
+// varies.
+//
+// Where transfers may meet on links, every one of them is walked (walked_step_times).
+//
+// Model. A step is a walk by clock (ClockWalk) whose time does not grow with the number of
+// micro-batches. Most of a schedule is periods that do the same for later micro-batches
+// (StepList::stretches). A period is a max-plus map of the clocks at its beginning to those at its
+// end; when every clock has moved on by the same as in the period before, the next period is walked
+// on lines (Lines): on every clock as it will be in all later periods. If the lines come back as
+// they were, moved on by one period, then by induction so they do in every period after, as far as
+// the order of what was compared lasts (Lines::horizon): those are left out, and every clock is
+// where it would be. Exact, in integers.
+StepTimes step_times(const Program& program, const Cluster& cluster, const LowerOptions& options,
+                     Prices& prices);
+
+}  // namespace rehearse
