@@ -131,26 +131,29 @@ Throttle read_throttle(Reader reader) {
   return out;
 }
 
+// Own values override those of the GPU that the rest is transferred from.
 SideBySide read_side_by_side(Reader reader, std::int64_t sm_count) {
   SideBySide out;
-  out.multiprocessors = reader.optional<std::int64_t>("multiprocessors", 0);
+  if (const auto donor = reader.maybe<std::string>("transfer"))
+    out = read_gpu(gpu_tree(*donor, reader.raw("transfer").mark())).beside;
+  out.multiprocessors = reader.optional<std::int64_t>("multiprocessors", out.multiprocessors);
   if (out.multiprocessors < 0 || out.multiprocessors >= std::max<std::int64_t>(sm_count, 1)) {
     reader.error("multiprocessors", "a collective leaves some of the GPU's multiprocessors");
     out.multiprocessors = 0;
   }
-  out.product_rounds = reader.optional<double>("product_rounds", 0);
-  const auto slowdown = [](Reader& in, const char* key) {
-    const double value = in.optional<double>(key, 1);
-    if (value >= 1) return value;
+  out.product_rounds = reader.optional<double>("product_rounds", out.product_rounds);
+  const auto slowdown = [](Reader& in, const char* key, double& value) {
+    value = in.optional<double>(key, value);
+    if (value >= 1) return;
     in.error(key, "a slowdown must be at least 1");
-    return 1.0;
+    value = 1;
   };
-  out.issue_slowdown = slowdown(reader, "issue_slowdown");
-  out.memory_slowdown = slowdown(reader, "memory_slowdown");
-  out.kernel_slowdown = slowdown(reader, "kernel_slowdown");
+  slowdown(reader, "issue_slowdown", out.issue_slowdown);
+  slowdown(reader, "memory_slowdown", out.memory_slowdown);
+  slowdown(reader, "kernel_slowdown", out.kernel_slowdown);
   Reader communication = reader.child("communication_slowdown");
-  out.communication_slowdown = slowdown(communication, "kernels");
-  out.communication_slowdown_by_memory = slowdown(communication, "memory");
+  slowdown(communication, "kernels", out.communication_slowdown);
+  slowdown(communication, "memory", out.communication_slowdown_by_memory);
   communication.finish();
   const std::array source = {std::string("source")};
   reader.ignore(source);
