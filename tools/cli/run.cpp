@@ -44,7 +44,8 @@ void write_details(const Options& o, const Scenario& scenario, const Simulation&
   const bool page_of_kernels = !o.report.empty() && kernel_tasks(s.program) <= kMostKernelTasks;
   options.merge = false;
   const bool again = !o.trace.empty() || page_of_kernels;
-  Simulation kernels = again ? simulate(scenario, options) : Simulation{};
+  Simulation kernels;
+  if (again) kernels = simulate(scenario, options);
   kernels.report = s.report;  // one set of numbers, whichever way they are shown
   if (!o.trace.empty())
     write_output(o.trace,
