@@ -29,7 +29,7 @@ struct StageReport {
 };
 
 // What rests on constants that were not measured on the machine that is simulated.
-struct Transfer {
+struct CarriedOver {
   std::string what, source;
   double share = 0;  // of the step; 0: not told apart
 };
@@ -71,7 +71,7 @@ struct RunReport {
   Economics economics;
   Breakdown breakdown;
   std::vector<CommunicationRow> communication;
-  std::vector<Transfer> transfers;
+  std::vector<CarriedOver> transfers;
   // Largest contributors to a peak that does not fit and what would help, ready to print.
   std::vector<std::string> memory_advice;
   Trials trials;                   // without step times: nothing varies

@@ -22,9 +22,10 @@ double half_width(const Simulation& s) {
 }
 
 bool mentions(const Simulation& s, const std::string& what, const std::string& source) {
-  return std::any_of(s.report.transfers.begin(), s.report.transfers.end(), [&](const Transfer& t) {
-    return t.what.find(what) != t.what.npos && t.source.find(source) != t.source.npos;
-  });
+  return std::any_of(
+      s.report.transfers.begin(), s.report.transfers.end(), [&](const CarriedOver& t) {
+        return t.what.find(what) != t.what.npos && t.source.find(source) != t.source.npos;
+      });
 }
 
 TEST_CASE("a step on GPUs that were calibrated rests on no transfer") {
@@ -39,7 +40,7 @@ TEST_CASE("a step elsewhere names the classes of kernels and the links that were
   const Simulation a100 = simulated("dgx-a100");
   CHECK(mentions(a100, "attention, backward", "backward at"));
   CHECK(mentions(a100, "kernels beside collectives", "not measured on a100-sxm"));
-  for (const Transfer& t : a100.report.transfers) CHECK((t.share >= 0 && t.share <= 1));
+  for (const CarriedOver& t : a100.report.transfers) CHECK((t.share >= 0 && t.share <= 1));
 }
 
 TEST_CASE("intervals widen where kernels are transferred or far from what was measured") {

@@ -44,7 +44,7 @@ std::string transferred_part(const std::string& source) {
   return source;
 }
 
-void add_kernels(const Simulation& s, std::vector<Transfer>& out) {
+void add_kernels(const Simulation& s, std::vector<CarriedOver>& out) {
   const StepWindow window = step_window(s.lowered.graph, s.timeline, s.lowered.notes);
   const RankProgram& rank = s.program.ranks[window.device];
   const Gpu& gpu = s.cluster.gpu_of_type(s.program.machines[rank.machine].gpu_type);
@@ -58,10 +58,10 @@ void add_kernels(const Simulation& s, std::vector<Transfer>& out) {
   for (const auto& [what, time] : parts)
     out.push_back({what.first, what.second, time / s.report.step_time.value});
   std::stable_sort(out.begin(), out.end(),
-                   [](const Transfer& a, const Transfer& b) { return a.share > b.share; });
+                   [](const CarriedOver& a, const CarriedOver& b) { return a.share > b.share; });
 }
 
-void add_machine(const Simulation& s, std::vector<Transfer>& out) {
+void add_machine(const Simulation& s, std::vector<CarriedOver>& out) {
   const Gpu& gpu = s.cluster.gpu;
   const Breakdown& b = s.report.breakdown;
   const double step = s.report.step_time.value;
@@ -89,8 +89,8 @@ Evidence evidence_of(const Gpu& gpu, const KernelWork& work) {
   return e;
 }
 
-std::vector<Transfer> transfers_of(const Simulation& s) {
-  std::vector<Transfer> out;
+std::vector<CarriedOver> transfers_of(const Simulation& s) {
+  std::vector<CarriedOver> out;
   if (s.cluster.gpu.ideal) return out;
   add_kernels(s, out);
   add_machine(s, out);

@@ -23,6 +23,6 @@ struct Evidence {
 Evidence evidence_of(const Gpu& gpu, const KernelWork& work);
 
 // What of a step rests on constants that were not measured on its machines, the largest part first.
-std::vector<Transfer> transfers_of(const Simulation& s);
+std::vector<CarriedOver> transfers_of(const Simulation& s);
 
 }  // namespace rehearse

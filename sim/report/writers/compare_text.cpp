@@ -125,7 +125,7 @@ std::string intervals(const std::vector<const RunReport*>& order,
 std::string transfers(const std::vector<const RunReport*>& order) {
   std::vector<std::string> seen;
   for (const RunReport* r : order)
-    for (const Transfer& t : r->transfers) {
+    for (const CarriedOver& t : r->transfers) {
       const std::string text = fmt::format("{} ({})", t.what, t.source);
       if (std::find(seen.begin(), seen.end(), text) == seen.end()) seen.push_back(text);
     }

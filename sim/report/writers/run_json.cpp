@@ -161,7 +161,7 @@ Json report_json(const RunReport& report) {
   if (!report.trials.step_times.empty()) json["trials"] = trials_json(report.trials);
   if (report.goodput) json["goodput"] = goodput_json(*report.goodput);
   json["transfers"] = Json::array();
-  for (const Transfer& t : report.transfers)
+  for (const CarriedOver& t : report.transfers)
     json["transfers"].push_back(
         {{"what", t.what}, {"source", t.source}, {"share_of_step", number(t.share)}});
   json["memory_advice"] = report.memory_advice;

@@ -165,7 +165,7 @@ std::string communication_section(const RunReport& r) {
 
 std::string transfers_section(const RunReport& r) {
   std::string out = "rests on transfers, or on what was not measured\n";
-  for (const Transfer& t : r.transfers) {
+  for (const CarriedOver& t : r.transfers) {
     const std::string share =
         t.share > 0 ? fmt::format(" ({} of the step)", format_percent(t.share)) : "";
     out += wrap("  - ", fmt::format("{}{}: {}", t.what, share, t.source));
