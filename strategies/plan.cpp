@@ -9,7 +9,6 @@
 #include "models/fine_tuning.hpp"
 #include "sim/base/error.hpp"
 #include "sim/base/suggest.hpp"
-#include "strategies/context/context_parallel.hpp"
 
 namespace rehearse {
 namespace {
@@ -294,7 +293,8 @@ class Checker {
           fmt::format("gradient_sync: end is plain data parallelism; zero_stage {} reduces during "
                       "backward",
                       p.zero_stage));
-    if (p.zero_stage >= 2 && out_.data > 1 && out_.pipeline > 1 && out_.schedule->splits_backward)
+    if (p.zero_stage >= 2 && (out_.data > 1 || p.offload.parameters) && out_.pipeline > 1 &&
+        out_.schedule->splits_backward)
       error("plan.zero_stage",
             fmt::format("schedule {} splits backward, which FSDP (zero_stage 2 and 3) cannot",
                         out_.schedule->name));
@@ -403,108 +403,6 @@ std::vector<int> automatic_cuts(int layers, int stages, bool megatron) {
 ResolvedPlan resolve_plan(const Scenario& scenario, const Model& model, const Cluster& cluster,
                           const Runtime& runtime) {
   return Checker(scenario, model, cluster, runtime).resolve();
-}
-
-std::string offload_text(const Offload& o) {
-  std::string out;
-  const auto add = [&](bool on, const char* what) {
-    if (on) out += (out.empty() ? "" : ", ") + std::string(what);
-  };
-  add(o.optimizer, "optimizer");
-  add(o.parameters, "parameters");
-  add(o.activations, "activations");
-  return out.empty() ? "nothing" : out;
-}
-
-std::string plan_text(const ResolvedPlan& p) {
-  std::string out;
-  const auto add = [&](const std::string& text) { out += (out.empty() ? "" : " ") + text; };
-  if (p.data > 1 || p.ranks() == 1) add(fmt::format("dp {}", p.data));
-  if (p.tensor > 1) add(fmt::format("tp {}{}", p.tensor, p.plan.sequence_parallel ? " sp" : ""));
-  if (p.context > 1)
-    add(fmt::format("cp {} {}", p.context,
-                    find_context_method(p.plan.context_parallel_method).name));
-  if (p.pipeline > 1) {
-    add(fmt::format("pp {} {}", p.pipeline, p.schedule->name));
-    if (p.chunks > 1) add(fmt::format("v {}", p.chunks));
-  }
-  if (p.expert > 1) add(fmt::format("ep {}", p.expert));
-  if (p.expert_tensor != p.tensor && p.expert > 1) add(fmt::format("etp {}", p.expert_tensor));
-  if (p.plan.zero_stage > 0) add(fmt::format("zero {}", p.plan.zero_stage));
-  if (p.plan.offload.any()) add("offload " + offload_text(p.plan.offload));
-  if (p.training.recompute != Recompute::kNone)
-    add(fmt::format("recompute {}", kRecomputeNames[static_cast<int>(p.training.recompute)]));
-  return out;
-}
-
-RankMap rank_map(const ResolvedPlan& p) {
-  return {p.plan.rank_order, p.data, p.tensor, p.context, p.pipeline};
-}
-
-namespace {
-
-// An axis's size and a place along it. Experts are spread over ranks of the other axes: none.
-struct AxisOf {
-  int RankMap::*size = nullptr;
-  int RankMap::Place::*at = nullptr;
-};
-AxisOf axis_of(const std::string& name) {
-  switch (name.front()) {
-    case 't':
-      return {&RankMap::tensor, &RankMap::Place::tensor};
-    case 'c':
-      return {&RankMap::context, &RankMap::Place::context};
-    case 'd':
-      return {&RankMap::data, &RankMap::Place::data};
-    case 'p':
-      return {&RankMap::pipeline, &RankMap::Place::pipeline};
-    default:
-      return {};
-  }
-}
-
-}  // namespace
-
-int RankMap::rank_of(const Place& p) const {
-  int rank = 0, stride = 1;
-  for (const std::string& name : order) {
-    const AxisOf axis = axis_of(name);
-    if (axis.size == nullptr) continue;
-    rank += p.*axis.at * stride;
-    stride *= this->*axis.size;
-  }
-  return rank;
-}
-
-RankMap::Place RankMap::place_of(int rank) const {
-  Place p;
-  for (const std::string& name : order) {
-    const AxisOf axis = axis_of(name);
-    if (axis.size == nullptr) continue;
-    p.*axis.at = rank % (this->*axis.size);
-    rank /= this->*axis.size;
-  }
-  return p;
-}
-
-std::vector<int> RankMap::stage_ranks(int stage) const {
-  std::vector<int> out;
-  for (int d = 0; d < data; ++d)
-    for (int c = 0; c < context; ++c)
-      for (int t = 0; t < tensor; ++t) out.push_back(rank_of({d, t, c, stage}));
-  std::sort(out.begin(), out.end());
-  return out;
-}
-
-std::vector<int> RankMap::group(const Place& p, const std::string& name) const {
-  const AxisOf axis = axis_of(name);
-  std::vector<int> out;
-  for (int i = 0; i < this->*axis.size; ++i) {
-    Place q = p;
-    q.*axis.at = i;
-    out.push_back(rank_of(q));
-  }
-  return out;
 }
 
 }  // namespace rehearse

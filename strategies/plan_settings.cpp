@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "strategies/context/context_parallel.hpp"
 #include "strategies/plan.hpp"
 
 namespace rehearse {
@@ -21,6 +22,38 @@ std::string fine_tuning_text(const FineTuning& f) {
 }
 
 }  // namespace
+
+std::string offload_text(const Offload& o) {
+  std::string out;
+  const auto add = [&](bool on, const char* what) {
+    if (on) out += (out.empty() ? "" : ", ") + std::string(what);
+  };
+  add(o.optimizer, "optimizer");
+  add(o.parameters, "parameters");
+  add(o.activations, "activations");
+  return out.empty() ? "nothing" : out;
+}
+
+std::string plan_text(const ResolvedPlan& p) {
+  std::string out;
+  const auto add = [&](const std::string& text) { out += (out.empty() ? "" : " ") + text; };
+  if (p.data > 1 || p.ranks() == 1) add(fmt::format("dp {}", p.data));
+  if (p.tensor > 1) add(fmt::format("tp {}{}", p.tensor, p.plan.sequence_parallel ? " sp" : ""));
+  if (p.context > 1)
+    add(fmt::format("cp {} {}", p.context,
+                    find_context_method(p.plan.context_parallel_method).name));
+  if (p.pipeline > 1) {
+    add(fmt::format("pp {} {}", p.pipeline, p.schedule->name));
+    if (p.chunks > 1) add(fmt::format("v {}", p.chunks));
+  }
+  if (p.expert > 1) add(fmt::format("ep {}", p.expert));
+  if (p.expert_tensor != p.tensor && p.expert > 1) add(fmt::format("etp {}", p.expert_tensor));
+  if (p.plan.zero_stage > 0) add(fmt::format("zero {}", p.plan.zero_stage));
+  if (p.plan.offload.any()) add("offload " + offload_text(p.plan.offload));
+  if (p.training.recompute != Recompute::kNone)
+    add(fmt::format("recompute {}", kRecomputeNames[static_cast<int>(p.training.recompute)]));
+  return out;
+}
 
 std::vector<std::pair<std::string, std::string>> plan_settings(const ResolvedPlan& p) {
   std::vector<std::pair<std::string, std::string>> out;

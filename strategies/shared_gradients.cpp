@@ -48,14 +48,14 @@ void reduce_shared_gradients(StepWriter& w, const ResolvedPlan& plan, const Mode
       if (whole(t)) norms += p.elements;
     }
   }
-  if (plan.plan.sequence_parallel && plan.tensor > 1)
+  if (plan.plan.sequence_parallel && plan.tensor > 1 && norms > 0)
     reduce(w, GroupKind::kTensor, Bytes(norms * element), "norm gradients");
   const auto owner = [&](int stage) {
     return place_of(*plan.schedule, plan.pipeline, plan.chunks, stage).rank;
   };
   const int first = owner(0), last = owner(plan.stages() - 1);
   const bool here = pipeline_rank == first || pipeline_rank == last;
-  if (!model.tied || first == last || !here) return;
+  if (!model.tied || first == last || !here || embedding == 0) return;
   reduce(w, GroupKind::kEmbedding, Bytes(embedding * element), "embedding gradients");
 }
 

@@ -281,6 +281,8 @@ def dgxc(t, out):
                "training.global_batch_size": b["gbs"]}
         if p["pp"] == 41:
             row["beyond"] = "the source prints 41 as the pipeline's degree"
+        if lora and b["gbs"] == 32 and r["hw"]["n_gpus"] == 32:
+            row["beyond"] = "the source prints the time of an earlier tag's run of 128 sequences beside a batch of 32"
         if jax:
             row["runtime"] = "pytorch-compile"
             row["training.precision"] = "fsdp-mixed"

@@ -251,10 +251,13 @@ std::vector<TensorId> SegmentBuilder::gather_again(const Op& op, bool beside_ker
 
 void SegmentBuilder::parameter_gradients(const Op& op, GradientStore store, Part part) {
   for (const Op& gather : graph_.ops) {
-    if (!overlaps(part) || gather.kind != OpKind::kGather || !wants_gradient(gather.outputs[0]))
-      continue;
-    if (std::find(op.inputs.begin(), op.inputs.end(), gather.outputs[0]) == op.inputs.end())
-      continue;
+    const TensorId gathered = gather.outputs[0];
+    if (!overlaps(part) || gather.kind != OpKind::kGather || !wants_gradient(gathered)) continue;
+    // The first that reads it is the last to add to its gradient.
+    const auto first = std::find_if(graph_.ops.begin(), graph_.ops.end(), [&](const Op& reader) {
+      return std::find(reader.inputs.begin(), reader.inputs.end(), gathered) != reader.inputs.end();
+    });
+    if (&*first != &op) continue;
     reduced_.insert(gather.outputs[0]);
     beside(options_.sequence_parallel ? CollectiveOp::kReduceScatter : CollectiveOp::kAllReduce,
            graph_.tensor(gather.outputs[0]).bytes(), GroupKind::kTensor);
@@ -388,6 +391,9 @@ void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {
   }
   for (std::size_t i = 0; autograd && i < graph_.ops.size(); ++i)
     if (freed_by_inputs(graph_.ops[i])) release_saved(i);
+  // What recomputation began with, and no gradient reads.
+  const TensorId input = root(graph_.input);
+  if (kept_roots().contains(input) && !saved_roots().contains(input)) release_root(input);
   rename_input_gradient();
 }
 

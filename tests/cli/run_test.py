@@ -91,6 +91,22 @@ class JsonTest(CommandTest):
         full = self.json("run", "s.yaml", "--plan", "ddp", "--set", "training.recompute=full")
         self.assertGreater(full["hfu"], full["mfu"])
 
+    def test_fine_tuning_counts_what_it_adds_and_what_trains(self):
+        all_train = self.json("run", "s.yaml", "--plan", "ddp")
+        self.assertEqual(all_train["trainable_parameters"], all_train["parameters"])
+        lora = "training.lora={rank: 4, targets: [proj]}"
+        tuned = self.json("run", "s.yaml", "--plan", "ddp", "--set", lora)
+        self.assertEqual(tuned["trainable_parameters"], 8 * 4 * (64 + 64))
+        self.assertEqual(tuned["parameters"], all_train["parameters"] + tuned["trainable_parameters"])
+        self.assertLess(tuned["step_time_s"], all_train["step_time_s"])
+        self.assertIn("4,096 trained", self.done("run", "s.yaml", "--plan", "ddp", "--set", lora))
+
+    def test_copies_to_the_host_and_back_are_communication(self):
+        run = self.json("run", "s.yaml", "--plan", "fsdp", "--set", "plans.fsdp.offload=[optimizer]")
+        copies = {row["group"]: row["payload_bytes"] for row in run["communication"] if row["operation"] == "copy"}
+        self.assertEqual(set(copies), {"to_host", "from_host"})
+        self.assertEqual(run["stages"][0]["memory_at_peak_bytes"]["optimizer_states"], 0)
+
     def test_json_goes_to_a_file_and_the_report_to_stdout(self):
         text = self.done("run", "s.yaml", "--plan", "ddp", "--json", "out.json")
         with open(self.path("out.json"), encoding="utf-8") as file:
