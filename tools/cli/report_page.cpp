@@ -91,9 +91,11 @@ std::vector<int> members(const ResolvedPlan& plan, const RankMap& map, const Ran
       return of_stage(expert_group);
     case GroupKind::kExpertData:
       return of_stage(expert_replicas);
-    default:
-      return {};
+    case GroupKind::kToHost:
+    case GroupKind::kFromHost:
+      break;  // of a rank and its host
   }
+  return {};
 }
 
 // Between ranks, or between nodes where there are more ranks than can be drawn. Rings send to the
