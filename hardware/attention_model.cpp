@@ -112,9 +112,27 @@ void read_first_generation(Reader reader, AttentionModel& model) {
   reader.finish();
 }
 
+void read_second_generation(Reader reader, AttentionModel& model) {
+  if (reader.value().is_null()) return;
+  auto measured = std::make_shared<AttentionModel>();
+  measured->forward = read_entry(reader);
+  measured->backward_efficiency = reader.required<double>("backward_efficiency");
+  model.second.source = measured->forward.source;
+  model.second.peak = reader.required<FlopsPerSecond>("peak").value;
+  model.second.bandwidth = reader.required<BytesPerSecond>("memory_bandwidth").value;
+  model.second.model = std::move(measured);
+  model.second.faster = reader.required<double>("faster");
+  if (!(model.second.faster > 0)) reader.error("faster", "a ratio of rates must be positive");
+  reader.finish();
+}
+
+bool is_second(const AttentionModel& model, const AttentionWork& work) {
+  return work.generation == 2 && model.second.model && size_of(work.dtype).value == 2;
+}
+
 // Zero where the work is not of the first generation, or its rate is not known.
 FlopsPerSecond first_rate(const AttentionModel& model, const AttentionWork& work) {
-  if (!work.first_generation) return FlopsPerSecond(0);
+  if (work.generation != 1) return FlopsPerSecond(0);
   return work.direction == AttentionDirection::kBackward ? model.first_backward
                                                          : model.first_forward;
 }
@@ -135,6 +153,7 @@ std::shared_ptr<const AttentionModel> read_attention_model(Reader& efficiency) {
   read_training(reader.child("training"), *model);
   read_decode(reader.child("decode"), *model);
   read_first_generation(reader.child("first_generation"), *model);
+  read_second_generation(reader.child("second_generation"), *model);
   model->backward_efficiency =
       reader.optional<double>("backward_efficiency", model->backward_efficiency);
   if (!(model->backward_efficiency > 0)) {
@@ -145,6 +164,21 @@ std::shared_ptr<const AttentionModel> read_attention_model(Reader& efficiency) {
   reader.finish();
   return model->forward.table == nullptr ? nullptr : model;
 }
+
+namespace {
+
+// By the model's tables, measured on `machine`.
+Seconds table_time(const AttentionModel& model, const AttentionMachine& machine,
+                   const AttentionWork& work, Clocks clocks) {
+  const Choice choice = choose(model, work, clocks);
+  const AttentionInterpolator& measured = choice.entry->table->get();
+  const double flop_factor = choice.stretched ? 1 / model.backward_efficiency : 1;
+  const double yardstick =
+      attention_yardstick(machine, work, measured.grid().overhead_s, flop_factor);
+  return Seconds(yardstick * measured.ratio(work));
+}
+
+}  // namespace
 
 KernelEstimate estimate_attention(const Gpu& gpu, const AttentionWork& work, Clocks clocks) {
   const FlopsPerSecond peak = gpu.peak_of(work.dtype);
@@ -159,13 +193,14 @@ KernelEstimate estimate_attention(const Gpu& gpu, const AttentionWork& work, Clo
     const Seconds time = gpu.attention->decode.time(max(compute, memory), sizes);
     return with_shared_efficiency(compute, memory, time);
   }
-  const Choice choice = choose(*gpu.attention, work, clocks);
-  const AttentionInterpolator& measured = choice.entry->table->get();
-  const double flop_factor = choice.stretched ? 1 / gpu.attention->backward_efficiency : 1;
+  if (is_second(*gpu.attention, work)) {
+    const AttentionModel::Older& older = gpu.attention->second;
+    const Seconds there =
+        table_time(*older.model, {older.peak, older.bandwidth}, work, Clocks::kBurst);
+    return with_shared_efficiency(compute, memory, there * (1 / older.faster));
+  }
   const AttentionMachine machine{peak.value, gpu.memory_bandwidth.value};
-  const double yardstick =
-      attention_yardstick(machine, work, measured.grid().overhead_s, flop_factor);
-  return with_shared_efficiency(compute, memory, Seconds(yardstick * measured.ratio(work)));
+  return with_shared_efficiency(compute, memory, table_time(*gpu.attention, machine, work, clocks));
 }
 
 double attention_octaves_outside(const Gpu& gpu, const AttentionWork& work, Clocks clocks) {
@@ -189,6 +224,7 @@ std::string attention_source(const Gpu& gpu, const AttentionWork& work, Clocks c
   if (gpu.attention == nullptr) return "datasheet, efficiency 1";
   if (first_rate(*gpu.attention, work).value > 0) return gpu.attention->first_source;
   if (is_decode(*gpu.attention, work)) return gpu.attention->decode.source;
+  if (is_second(*gpu.attention, work)) return gpu.attention->second.source;
   const Choice choice = choose(*gpu.attention, work, clocks);
   if (!choice.stretched) return choice.entry->source;
   return fmt::format("{}; backward at {:.2f} of the forward rate ({})", choice.entry->source,

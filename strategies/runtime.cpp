@@ -124,7 +124,7 @@ void read_behaviour(Reader r, Runtime& out) {
   out.keeps_logits = r.optional<bool>("keeps_logits", false);
   out.fused_activation = r.optional<bool>("fused_activation", false);
   out.fused_residual_gradients = r.optional<bool>("fused_residual_gradients", false);
-  out.first_flash_attention = r.optional<bool>("first_flash_attention", false);
+  out.flash_attention = static_cast<int>(r.count("flash_attention", 0, 0));
   out.loss_in_place = r.optional<bool>("loss_in_place", false);
   out.regathers_sequence = r.optional<bool>("regathers_sequence", false);
   out.overlaps_tensor_communication = r.optional<bool>("overlaps_tensor_communication", false);

@@ -113,8 +113,10 @@ struct Runtime {
   bool keeps_logits = false;              // a pipeline's last stage returns all logits
   bool fused_activation = false;          // SwiGLU keeps its input alone
   bool fused_residual_gradients = false;  // a norm's backward adds the residual's gradient
-  bool first_flash_attention = false;     // FlashAttention 1, as flash-attn 1.x and Triton had it
-  bool loss_in_place = false;             // the loss turns its logits into their own gradient
+  // FlashAttention 1 (flash-attn 1.x, Triton's) or 2 (flash-attn 2.x, PyTorch until its use of
+  // cuDNN); 0: what the GPU's files measure.
+  int flash_attention = 0;
+  bool loss_in_place = false;  // the loss turns its logits into their own gradient
   // Under sequence parallelism a product keeps its part of the sequence and gathers the rest again
   // in backward, and so does attention with gathered keys (Korthikanti et al. 2022, section 4.2.2).
   bool regathers_sequence = false;

@@ -16,7 +16,7 @@ AttentionWork whole(const KernelContext& c, const OpGraph& g, const Op& op,
   const Tensor& q = g.tensor(op.inputs[0]);
   const Tensor& k = g.tensor(op.inputs[1]);
   AttentionWork w;
-  w.first_generation = c.runtime.first_flash_attention;
+  w.generation = c.runtime.flash_attention;
   w.batch = axis_size(q, Axis::kBatch);
   w.heads = axis_size(q, Axis::kHeads);
   w.kv_heads = axis_size(k, Axis::kKvHeads);
