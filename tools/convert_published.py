@@ -329,6 +329,8 @@ def torchtitan(t, out):
                "training.precision": "fsdp-fp8" if float8 else "fsdp-mixed",
                "plan.tensor_parallel": p["tp"], "plan.sequence_parallel": p["tp"] > 1,
                "plan.context_parallel": p["cp"], "runtime": "pytorch-compile" if r["torch_compile"] is not False else "pytorch-eager"}
+        if cluster in ("dgx-h100", "dgx-h200"):
+            row["runtime"] = {"name": row["runtime"], "behaviour": {"flash_attention": 2}}
         if r.get("async_tp"):
             row["beyond"] = "asynchronous tensor parallelism (symmetric memory) is not simulated"
         if "mxfp8" in r["precision"] or "rowwise" in r["precision"]:
@@ -350,6 +352,7 @@ def torchtitan(t, out):
            "'selective' recomputation is torchtitan's per-operator default where the kind is not stated; A100 rows are compiled",
            "the memory that torchtitan logs is max_memory_reserved",
            "H100 of 500 W with HBM2e: h100-sxm-500w; B200 'power limited': the limit is not stated, so it is taken as without",
+           "H100 and H200: PyTorch's attention of 2024 and early 2025 is FlashAttention 2",
            "B200: Llama 3 8B (the model is not named)"],
           {"training": {}, "plan": {"zero_stage": 3}}, rows)
 
