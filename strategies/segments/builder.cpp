@@ -178,9 +178,8 @@ std::set<TensorId> SegmentBuilder::kept_roots() const {
 std::vector<MemoryChange> SegmentBuilder::kept() const {
   std::vector<MemoryChange> out;
   for (TensorId r : kept_roots()) {
-    const bool part = std::any_of(graph_.ops.begin(), graph_.ops.end(), [&](const Op& op) {
-      return op.outputs[0] == r && in_part(op);
-    });
+    const bool part = std::any_of(graph_.ops.begin(), graph_.ops.end(),
+                                  [&](const Op& op) { return op.outputs[0] == r && in_part(op); });
     if (is_input_root(r))
       out.push_back(filled_elsewhere(MemoryScope::kPrevious, 0));
     else if (r != root(graph_.output))

@@ -93,8 +93,8 @@ class SegmentMaker {
 
  private:
   bool recomputes() const {
-    const bool whole = options_.recompute == Recompute::kFull ||
-                       options_.recompute == Recompute::kOperators;
+    const bool whole =
+        options_.recompute == Recompute::kFull || options_.recompute == Recompute::kOperators;
     return whole && !role_.first && !role_.last && has_backward();
   }
   SegmentId remembered(const std::string& name);

@@ -176,7 +176,7 @@ TEST_CASE("tensor parallelism cuts LoRA's products as their projections") {
 
 TEST_CASE("what cannot be tuned is refused with what can") {
   const auto refused = [](const std::string& training) {
-    return complaint({kLlama, 1, "micro_batch_size: 1, global_batch_size: 8, " + training});
+    return complaint({kLlama, 1, "micro_batch_size: 1, global_batch_size: 8, " + training, ""});
   };
   CHECK_THAT(refused("lora: {rank: 4, targets: [qvk]}"), Contains("did you mean 'qkv'?"));
   CHECK_THAT(refused("lora: {rank: 4, targets: [q_up]}"), Contains("no projection 'q_up'"));
@@ -217,7 +217,7 @@ TEST_CASE("FSDP gathers nothing for a backward that does not come") {
 
 TEST_CASE("DDP has buckets for what trains") {
   const std::string batch = "micro_batch_size: 1, global_batch_size: 2, lora: {rank: 4}";
-  const Built b = build({kLlama, 2, batch});
+  const Built b = build({kLlama, 2, batch, ""});
   std::int64_t reduced = 0;
   for (const RunCollective& c : collectives(b.rank(), CollectiveOp::kAllReduce))
     reduced += c.work.bytes.value;

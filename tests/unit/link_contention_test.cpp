@@ -15,10 +15,11 @@ constexpr const char* kModel =
     "num_key_value_heads: 8, intermediate_size: 4096, vocab_size: 4096}";
 
 Simulation run(const std::string& cluster, const std::string& plan) {
-  const std::string text = std::string("model: ") + kModel + "\ncluster: " + cluster +
-                           "\nruntime: megatron\ntraining: {sequence_length: 4096, "
-                           "micro_batch_size: 1, global_batch_size: 32, precision: mixed}\nplan: " +
-                           plan + "\n";
+  std::string text = "model: ";
+  text += kModel;
+  text += "\ncluster: " + cluster;
+  text += "\nruntime: megatron\ntraining: {sequence_length: 4096, micro_batch_size: 1, ";
+  text += "global_batch_size: 32, precision: mixed}\nplan: " + plan + "\n";
   return simulate(read_scenarios(parse_text(text, "s"), "s").front());
 }
 

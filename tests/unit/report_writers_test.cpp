@@ -46,9 +46,11 @@ RunReport example(const std::string& plan, double tokens_per_second, bool fits) 
                  Seconds(0.05 * r.step_time.value)};
   r.communication = {{"all_gather", "dp", 66, Bytes(32121044992), Bytes(24090783744),
                       Seconds(0.081), Seconds(0.05)}};
-  r.notes = {
-      "attention's backward efficiency is transferred from another GPU, and this note is "
-      "long enough that it does not fit on one line of a terminal"};
+  r.transfers = {
+      {"attention, backward",
+       "transferred from another GPU, and this source is long enough that it does not fit on one "
+       "line of a terminal",
+       0.2}};
   r.simulation = {123456, 246912, 0.0123, 4, 1, "00ff", "ff00"};
   return r;
 }

@@ -95,7 +95,7 @@ TEST_CASE("steps with LoRA on H200 are predicted within 4 %, their memory within
       const Scenario& s = run.scenario.front();
       if (s.training.fine_tuning.kind != FineTuning::Kind::kLora) continue;
       const RunReport report = simulate(s).report;
-      step.add(report.step_time / *run.step - 1);
+      step.add(report.step_time.value / run.step->value - 1);
       peak.add(
           static_cast<double>(report.peak_memory.value) / static_cast<double>(run.peak->value) - 1);
     }
