@@ -81,6 +81,7 @@ TEST_CASE("folding is exact where ranks of a node share links") {
   for (int i = 0; i < 60; ++i) {
     PlanText plan = plans.next();
     plan.cluster = clusters[i % 3];
+    if (plan.precision == "fp8") plan.precision = "bf16";  // A100 has no fp8
     check_fold(plan);
     meet += simulate(plan.scenario()).lowered.graph.link_count() > 0;
   }
