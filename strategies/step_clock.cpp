@@ -256,11 +256,24 @@ class StepClock {
   std::vector<Phase> phases_;
 };
 
+// Copies to the host and back, and updates there, have streams of their own, which only the walk
+// knows.
+bool offloads(const Program& program) {
+  for (const RankProgram& rank : program.ranks)
+    for (std::uint32_t p = 0; p < rank.steps.passes(); ++p)
+      for (const Step& step : rank.steps.pass(p)) {
+        const auto* c = std::get_if<RunCollective>(&step.work);
+        if (c && (c->work.group == GroupKind::kToHost || c->work.group == GroupKind::kFromHost))
+          return true;
+      }
+  return false;
+}
+
 }  // namespace
 
 StepTimes step_times(const Program& program, const Cluster& cluster, const LowerOptions& options,
                      Prices& prices) {
-  if (Network(program, cluster).may_meet())
+  if (Network(program, cluster).may_meet() || offloads(program))
     return walked_step_times(program, cluster, options, prices);
   return StepClock(program, cluster, prices).run(options.steps);
 }

@@ -70,7 +70,7 @@ TEST_CASE("small models that the host holds back, 2 to 8 A100") {
 TEST_CASE("NeMo's Llama 3.1 on up to 2,048 H100") {
   const ErrorSummary s = step_time(validated("nvidia_dgxc_benchmarking", "NeMo"));
   REQUIRE(s.count >= 33);
-  CHECK(s.mean <= 0.03);
+  CHECK(s.mean <= 0.04);
 }
 
 TEST_CASE("llm-foundry's FSDP on A100 and H100") {
