@@ -93,7 +93,9 @@ TEST_CASE("a clock finds the times of the graph, folded or not") {
   int meet = 0, alone = 0;
   for (int i = 0; i < 60; ++i) {
     PlanText text = plans.next();
-    text.cluster = "{name: dgx-a100, nodes: 1}";
+    text.cluster = i % 2 == 0 ? "{name: dgx-a100, nodes: 1}"
+                              : "{name: dgx-a100, nodes: 4, gpus_per_node: 2, inter_node: "
+                                "{nics_per_node: 1, bandwidth: 200 Mb/s}}";
     if (text.precision == "fp8") text.precision = "bf16";  // A100 has no fp8
     INFO(text.text());
     const Scenario s = text.scenario();

@@ -71,11 +71,12 @@ TEST_CASE("folding simulates one rank a pipeline stage") {
 // there.
 TEST_CASE("folding is exact where ranks of a node share links") {
   const char* clusters[] = {
-      "{name: dgx-a100, nodes: 2, gpus_per_node: 4, inter_node: {nics_per_node: 2}}",
+      "{name: dgx-a100, nodes: 2, gpus_per_node: 4, inter_node: {nics_per_node: 2, "
+      "bandwidth: 500 Mb/s}}",
       "{name: dgx-h200, nodes: 4, gpus_per_node: 2, inter_node: {nics_per_node: 1, "
-      "oversubscription: 2}}",
-      "{name: dgx-a100, gpus_per_node: 8, nodes: 1, intra_node: {type: pcie, bandwidth: 25 GB/s, "
-      "gpus_per_switch: 2, gpus_per_socket: 4, socket_bandwidth: 20 GB/s}}"};
+      "bandwidth: 500 Mb/s, oversubscription: 2}}",
+      "{name: dgx-a100, gpus_per_node: 8, nodes: 1, intra_node: {type: pcie, bandwidth: 100 MB/s, "
+      "gpus_per_switch: 2, gpus_per_socket: 4, socket_bandwidth: 80 MB/s}}"};
   PlanSource plans(5);
   int meet = 0;
   for (int i = 0; i < 60; ++i) {

@@ -61,10 +61,18 @@ TEST_CASE("two communicators on one NVLink slow each other") {
   const Simulation s = run("{name: dgx-a100, nodes: 1, gpus_per_node: 4}",
                            "{tensor_parallel: 2, data_parallel: 2, gradient_sync: overlap, "
                            "bucket_size: 200 MiB}");
-  CHECK(s.lowered.graph.link_count() > 0);
+  const TaskGraph& graph = s.lowered.graph;
+  CHECK(graph.link_count() > 0);
   const Times t = times(s);
   CHECK(t.meet);
-  CHECK(t.shared_s > t.alone_s);
+  CHECK(t.shared_s >= t.alone_s);  // the host may hold the step back by more
+  int slowed = 0;
+  for (TaskId task = 0; task < graph.size(); ++task) {
+    if (graph.transfer_of(task) == kNoTransfer) continue;
+    CHECK(s.timeline.duration(task).ps >= graph.hot(task).duration_ps);
+    slowed += s.timeline.duration(task).ps > graph.hot(task).duration_ps;
+  }
+  CHECK(slowed > 0);
 }
 
 // Eight GPUs, four NICs: both GPUs of a NIC send at the same time, so a message takes as long as
