@@ -54,7 +54,7 @@ class InferenceTest(CommandTest):
         with open(self.path("out.csv"), encoding="utf-8") as file:
             self.assertEqual(len(list(csv.DictReader(file))), 4)
         text = self.done("search", "d.yaml")
-        for plan in ("dp 4", "dp 2 tp 2", "  tp 4"):
+        for plan in ("dp 4", "dp 2 tp 2", "dp 1 pp 4"):
             self.assertIn(plan, text)
         for word in ("zero", "recompute", "mb "):
             self.assertNotIn(word, text)

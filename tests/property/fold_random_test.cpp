@@ -79,7 +79,7 @@ TEST_CASE("folding is exact where ranks of a node share links") {
       "gpus_per_switch: 2, gpus_per_socket: 4, socket_bandwidth: 80 MB/s}}"};
   PlanSource plans(5);
   int meet = 0;
-  for (int i = 0; i < 60; ++i) {
+  for (int i = 0; i < 75; ++i) {
     PlanText plan = plans.next();
     plan.cluster = clusters[i % 3];
     if (plan.precision == "fp8") plan.precision = "bf16";  // A100 has no fp8
