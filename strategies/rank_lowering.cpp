@@ -147,12 +147,13 @@ bool RankLowering<Sink>::run_segment(const Step& step, const RunSegment& run) {
     extra = 0;
   }
   note_memory(segment.instrs.size());
-  if (priced.trailing_host > 0) {
+  // Where nothing was issued the step's own host time is left too.
+  if (const std::int64_t trailing = priced.trailing_host + extra; trailing > 0) {
     if (merges) {
       begin_run(step, priced.beside);
-      gathered_ = gathered_.then({0, priced.trailing_host, 0});
+      gathered_ = gathered_.then({0, trailing, 0});
     } else {
-      streams_.issue(priced.trailing_host, 0);
+      streams_.issue(trailing, 0);
     }
   }
   instr_ = memory_ = 0;
