@@ -70,7 +70,7 @@ Machine slower_of(Machine a, const Machine& b) {
 // Machines of all ranks of a cluster with deviations.
 class Machines {
  public:
-  Machines(const Cluster& cluster, const RankMap& map) : cluster_(cluster), map_(map) {
+  Machines(const Cluster& cluster, const RankMap& map) : map_(map) {
     for (int r = 0; r < cluster.gpus(); ++r) states_.push_back(gpu_state(cluster, r));
     for (int p = 0; p < map.pipeline; ++p)
       for (int t = 0; t < map.tensor; ++t) {
@@ -106,7 +106,6 @@ class Machines {
     return links;
   }
 
-  const Cluster& cluster_;
   const RankMap& map_;
   std::vector<GpuState> states_;     // by rank
   std::vector<LinkShare> replicas_;  // of gradient groups, by stage and tensor-parallel rank
@@ -122,7 +121,7 @@ class Fold {
  public:
   Fold(const ResolvedPlan& plan, const Cluster& cluster, const RankMap& map,
        const FoldOptions& options)
-      : plan_(plan), map_(map) {
+      : plan_(plan) {
     const auto distinct = [&](GroupKind axis, int size) {
       return options.fold && (plan.pipeline == 1 || alike_along(cluster, map, axis)) ? 1 : size;
     };
@@ -204,7 +203,6 @@ class Fold {
   }
 
   const ResolvedPlan& plan_;
-  const RankMap& map_;
   Extent extent_;
   std::vector<Machines> machines_;  // one, where there are deviations
 };

@@ -315,12 +315,6 @@ class Checker {
               fmt::format("model {} has no projection '{}' that LoRA could be put on", model_.name,
                           target),
               suggestion(target, names));
-    if (f.kind != FineTuning::Kind::kNone && out_.pipeline > 1 && out_.schedule->splits_backward)
-      error("plan.schedule",
-            fmt::format("schedule {} splits backward into inputs and weights, which is not "
-                        "simulated with frozen parameters",
-                        out_.schedule->name),
-            "1f1b, interleaved-1f1b and gpipe do not");
     if (f.kind != FineTuning::Kind::kLayers) return;
     const auto layers = static_cast<int>(model_.layers);
     if (f.last > layers || (!f.layers.empty() && f.layers.back() >= layers))
