@@ -57,8 +57,8 @@ KernelEstimate estimate(const Gpu& gpu, const MemoryWork& work) {
       e.compute = Seconds(static_cast<double>(work.elements) / rates->elements_per_second);
     }
     if (work.rows > 0) {
-      const auto columns = static_cast<double>(work.elements / work.rows);
-      e.compute = max(e.compute, rates->per_column * columns);
+      const std::int64_t columns = work.elements / work.rows;
+      e.compute = max(e.compute, rates->per_column * static_cast<double>(columns));
     }
     if (work.blocks > 0) {  // each goes through all rows, one after the other
       const std::int64_t rounds = (work.blocks + gpu.sm_count - 1) / gpu.sm_count;

@@ -40,6 +40,7 @@ std::vector<bool> wanted_tensors(const OpGraph& graph, bool input_gradient) {
 }
 
 // What the operator keeps, as PyTorch's derivatives say (tools/autograd/derivatives.yaml).
+// NOLINTNEXTLINE(readability-function-size): a case for every kind
 std::vector<TensorId> kept(const OpGraph& graph, const std::vector<bool>& wanted, const Op& op) {
   std::vector<TensorId> keeps;
   const auto add_inputs = [&] { keeps.insert(keeps.end(), op.inputs.begin(), op.inputs.end()); };

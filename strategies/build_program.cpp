@@ -94,7 +94,8 @@ void place_in_nodes(Program& program, const std::vector<SimulatedRank>& simulate
   }
   // By stage, tensor-parallel rank and replica.
   const auto at = [&](int stage, int t, int replica) {
-    return static_cast<std::size_t>((stage * tensor + t) * map.data * map.context + replica);
+    const int place = (stage * tensor + t) * map.data * map.context + replica;
+    return static_cast<std::size_t>(place);
   };
   std::vector<std::int32_t> folded_into(at(map.pipeline, 0, 0));
   for (std::size_t i = 0; i < simulated.size(); ++i)

@@ -88,8 +88,8 @@ class Machines {
     m.speed = state(p).speed;
     m.at(GroupKind::kTensor) = slowest(p, "tp");
     m.at(GroupKind::kContext) = slowest(p, "cp");
-    m.at(GroupKind::kData) =
-        replicas_[static_cast<std::size_t>(p.pipeline * map_.tensor + p.tensor)];
+    const int gradients = p.pipeline * map_.tensor + p.tensor;
+    m.at(GroupKind::kData) = replicas_[static_cast<std::size_t>(gradients)];
     m.at(GroupKind::kPipeline) = state(p).links;
     m.at(GroupKind::kEmbedding) = ends_;
     return m;

@@ -147,7 +147,8 @@ class Reserved {
   void call(const StepList::Call& call) {
     for (const Change& c : passes_[call.pass]) {
       auto& places = c.moves ? held_ : outliving_;
-      const auto micro_batch = static_cast<std::size_t>(call.micro_batch + c.micro_batch);
+      const std::int32_t number = call.micro_batch + c.micro_batch;
+      const auto micro_batch = static_cast<std::size_t>(number);
       const std::size_t at = c.place + (c.moves ? micro_batch * moving_.size() : 0);
       if (at >= places.size())
         places.resize(c.moves ? (micro_batch + 1) * moving_.size() : lasting_.size());
