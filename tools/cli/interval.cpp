@@ -26,9 +26,9 @@ constexpr Deviations kProducts{0.025, 0.05, 0.1, 0.055};
 constexpr Deviations kAttention{0.03, 0.06, 0.12, 0.12};
 constexpr Deviations kOthers{0.05, 0.12, 0.12, 0.05};
 // Communication: held-out NCCL times of one node, and that collectives beside kernels vary by a
-// quarter (overlap_kernels.csv); an octave of ranks beyond those of one node that were measured
-// adds what the step from four to eight changes. Between nodes nothing is calibrated. Host times
-// vary by 15 % from machine to machine, steps that the GPU bounds by 1.5 % (tests/data/measured).
+// quarter (overlap_kernels.csv). What an octave of ranks beyond those measured adds is a choice, as
+// is what nodes add: nothing of either is calibrated. Host times vary by 15 % from machine to
+// machine, steps that the GPU bounds by 1.5 % (tests/data/measured).
 constexpr double kInsideNode = 0.2, kBetweenNodes = 0.35, kRankOctave = 0.1;
 constexpr double kBubble = 0.06, kHost = 0.2, kMachines = 0.015;
 constexpr double kMeasuredRanks = 8;
