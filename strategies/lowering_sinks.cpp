@@ -109,19 +109,24 @@ ClockSink::ClockSink(const Program& program, const Cluster& cluster, const Lower
                std::vector<std::int64_t>(program.ranks.size(), 0));
 }
 
-// As step_window() finds the step of the slowest rank.
-StepTimes ClockSink::finish() {
-  const auto& ends = ends_.back();
+StepTimes slowest_step(const Program& program, const std::vector<std::int64_t>& ends,
+                       const std::vector<std::int64_t>& before) {
   std::size_t slowest = 0;
   for (std::size_t d = 1; d < ends.size(); ++d) {
-    const bool lower_rank = program_.ranks[d].rank < program_.ranks[slowest].rank;
+    const bool lower_rank = program.ranks[d].rank < program.ranks[slowest].rank;
     if (ends[d] > ends[slowest] || (ends[d] == ends[slowest] && lower_rank)) slowest = d;
   }
   StepTimes out;
   out.device = static_cast<std::uint32_t>(slowest);
   out.end = SimTime(ends[slowest]);
-  if (ends_.size() > 1)
-    out.begin = SimTime(std::min(ends_[ends_.size() - 2][slowest], ends[slowest]));
+  if (!before.empty()) out.begin = SimTime(std::min(before[slowest], ends[slowest]));
+  return out;
+}
+
+StepTimes ClockSink::finish() {
+  StepTimes out =
+      slowest_step(program_, ends_.back(),
+                   ends_.size() > 1 ? ends_[ends_.size() - 2] : std::vector<std::int64_t>{});
   out.tasks = tasks_;
   out.transfers_meet = links_.overfull();
   return out;

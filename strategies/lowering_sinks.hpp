@@ -92,6 +92,11 @@ class GraphSink {
   std::vector<std::uint32_t> names_of_program_;
 };
 
+// The step of the slowest rank, as step_window() finds it: by when each rank ends it, and when it
+// ended the one before (nothing: there was none). Without tasks.
+StepTimes slowest_step(const Program& program, const std::vector<std::int64_t>& ends,
+                       const std::vector<std::int64_t>& before);
+
 // Keeps no task: knows when each ends, as sweep() would, because everything that a task waits for
 // has been walked before it. For graphs without interference alone; where transfers meet it says
 // so, and its times are those of transfers that do not slow each other.

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "strategies/clock_walk.hpp"
+#include "strategies/lowering_sinks.hpp"
 #include "strategies/network.hpp"
 
 namespace rehearse {
@@ -114,7 +115,9 @@ class StepClock {
       advance_all(walk_, [&](std::size_t r) { return program_.ranks[r].steps.calls().size(); });
       for (std::size_t r = 0; r < ends.size(); ++r) ends[r] = walk_.finish_step(r);
     }
-    return slowest(ends, before);
+    StepTimes out = slowest_step(program_, ends, before);
+    out.tasks = walk_.tasks;
+    return out;
   }
 
  private:
@@ -229,22 +232,6 @@ class StepClock {
       for (std::size_t g = 0; g < now.met.size(); ++g)
         now.met[g] += static_cast<std::uint32_t>(n) * (now.met[g] - before[r].met[g]);
     }
-  }
-
-  // As step_window() finds the step of the slowest rank.
-  StepTimes slowest(const std::vector<std::int64_t>& ends,
-                    const std::vector<std::int64_t>& before) const {
-    std::size_t slowest = 0;
-    for (std::size_t d = 1; d < ends.size(); ++d) {
-      const bool lower_rank = program_.ranks[d].rank < program_.ranks[slowest].rank;
-      if (ends[d] > ends[slowest] || (ends[d] == ends[slowest] && lower_rank)) slowest = d;
-    }
-    StepTimes out;
-    out.device = static_cast<std::uint32_t>(slowest);
-    out.end = SimTime(ends[slowest]);
-    out.begin = SimTime(std::min(before[slowest], ends[slowest]));
-    out.tasks = walk_.tasks;
-    return out;
   }
 
   const Program& program_;
