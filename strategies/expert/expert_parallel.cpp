@@ -39,7 +39,8 @@ std::vector<int> expert_group(const ResolvedPlan& plan, const std::vector<int>& 
 
 std::vector<int> expert_replicas(const ResolvedPlan& plan, const std::vector<int>& ranks,
                                  std::size_t index) {
-  const auto share = static_cast<std::size_t>(plan.expert_tensor * plan.expert);
+  const std::size_t share =
+      static_cast<std::size_t>(plan.expert_tensor) * static_cast<std::size_t>(plan.expert);
   std::vector<int> out;
   for (std::size_t i = index % share; i < ranks.size(); i += share) out.push_back(ranks[i]);
   return out;

@@ -22,14 +22,14 @@ constexpr std::size_t kMostTasks = 60'000;   // the shortest are left out
 constexpr std::size_t kMostMemory = 8;       // devices whose memory is drawn
 constexpr std::size_t kMemoryPoints = 1000;  // of each
 
-std::string page(Json data) {
+std::string page(const Json& data) {
   std::string text = data.dump(-1, ' ', false, Json::error_handler_t::replace);
   // Nothing in the data may end the element that it stands in.
   for (std::size_t at = 0; (at = text.find("</", at)) != std::string::npos; at += 3)
     text.replace(at, 2, "<\\/");
-  constexpr std::string_view mark = "@DATA@";
+  constexpr std::string_view kMark = "@DATA@";
   std::string out(page_template());
-  return out.replace(out.find(mark), mark.size(), text);
+  return out.replace(out.find(kMark), kMark.size(), text);
 }
 
 const char* activity_name(Activity a) {
@@ -188,14 +188,14 @@ std::string run_page(const RunReport& report, const TaskGraph& graph, const Time
                       {"peak_flops", details.peak.value},
                       {"bandwidth", details.bandwidth.value}};
   data["matrix"] = {{"labels", details.places}, {"bytes", details.sent}};
-  return page(std::move(data));
+  return page(data);
 }
 
 std::string compare_page(const std::vector<RunReport>& reports) {
   Json data{{"kind", "compare"}, {"title", "Plans compared"}};
   if (!reports.empty()) data["subtitle"] = reports.front().model;
   data["runs"] = Json::parse(compare_json(reports))["runs"];
-  return page(std::move(data));
+  return page(data);
 }
 
 std::string sweep_page(const PageSweep& sweep) {
@@ -209,7 +209,7 @@ std::string sweep_page(const PageSweep& sweep) {
   Json data{{"kind", "sweep"}, {"title", sweep.title}};
   data["subtitle"] = fmt::format("{} points", sweep.rows.size());
   data["sweep"] = {{"keys", sweep.keys}, {"columns", sweep.columns}, {"rows", std::move(rows)}};
-  return page(std::move(data));
+  return page(data);
 }
 
 }  // namespace rehearse
