@@ -17,7 +17,7 @@ namespace rehearse {
 // when more than 512 bytes (small) or 1 MiB (large) would be left.
 class CachingAllocator {
  public:
-  using Handle = std::uint64_t;
+  using Handle = std::uint32_t;
   Handle allocate(Bytes size);
   void release(Handle handle);
   Bytes reserved() const { return Bytes(reserved_); }
@@ -26,33 +26,34 @@ class CachingAllocator {
  private:
   struct Block {
     std::int64_t size = 0;
-    std::int64_t address = 0;  // segments lie one after another
+    std::int64_t address = 0;       // segments lie one after another
+    Handle previous = 0, next = 0;  // neighbours in the segment, 0: none
     bool free = false;
     bool small = false;
-    Handle previous = 0, next = 0;  // neighbours in the segment, 0: none
   };
-  // Free blocks by size, then address. There are few: a sorted vector beats a tree.
+  using Blocks = std::vector<Block>;
+  // Free blocks by size, then address. There are some dozens: sorted arrays beat a tree.
   class Pool {
    public:
-    // Takes out the smallest of at least `size`; 0 when there is none.
-    Handle take(std::int64_t size);
-    void insert(const Block& b, Handle h);
-    void erase(const Block& b);
+    std::size_t count() const { return sizes_.size(); }
+    Handle at(std::size_t place) const { return which_[place]; }
+    // Where a free block stands, or would stand. The smallest of at least `size` is where one at
+    // address 0 would.
+    std::size_t place_of(const Blocks& blocks, std::int64_t size, std::int64_t address) const;
+    void insert(std::size_t place, std::int64_t size, Handle b);
+    void erase(std::size_t place);
+    // A block that would stand at `to` comes in the stead of the one at `from`.
+    void replace(std::size_t from, std::size_t to, std::int64_t size, Handle b);
 
    private:
-    struct Free {
-      std::int64_t size, address;
-      Handle handle;
-    };
-    std::vector<Free>::iterator find(std::int64_t size, std::int64_t address);
-    std::vector<Free> free_;
+    std::vector<std::int32_t> sizes_;  // in units of 512 bytes
+    std::vector<Handle> which_;
   };
 
   Pool& pool(bool small) { return small ? small_ : large_; }
-  Handle find_or_reserve(std::int64_t size);
   Handle new_block(const Block& b);
 
-  std::vector<Block> blocks_{1};  // by handle; 0 is none
+  Blocks blocks_{1};  // by handle; 0 is none
   std::vector<Handle> unused_;
   Pool small_, large_;
   std::int64_t reserved_ = 0, allocated_ = 0;

@@ -14,12 +14,16 @@ struct LowerOptions {
   bool merge_passes = true;  // also those of different passes (StepList)
   Clocks clocks = Clocks::kSustained;
   Variation variation;
-  int trial = 0;  // of the variation's
+  int trial = 0;            // of the variation's
+  bool mark_calls = false;  // fills Lowered::calls
 };
 
 struct Lowered {
   TaskGraph graph;
   Annotations notes;  // with `memory` filled when tasks are not merged
+  // By rank, and for every call of all its steps: tasks of the rank from this on were made in it or
+  // later. What calls before it left to be merged is made later, too.
+  std::vector<std::vector<TaskId>> calls;
 };
 
 // Prices a program and turns it into tasks.

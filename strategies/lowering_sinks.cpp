@@ -25,6 +25,8 @@ TaskClass nearest(const std::vector<std::pair<Slowdowns, TaskClass>>& known, con
 GraphSink::GraphSink(const Program& program, const Cluster& cluster, const LowerOptions& options)
     : beside_(cluster.gpu.beside), waiting_(builder_.add_class()) {
   notes.steps = options.steps;
+  marks_calls_ = options.mark_calls;
+  calls_.resize(program.ranks.size());
   names_.emplace("", 0);
   for (const std::string& n : program.names) names_of_program_.push_back(intern(n));
   for (const RankProgram& r : program.ranks) {
@@ -98,7 +100,7 @@ std::int32_t GraphSink::share_of(std::size_t machine, const std::vector<RunPart>
 
 Lowered GraphSink::finish(const Prices& prices) && {
   notes.collectives = prices.collectives();
-  return {std::move(builder_).freeze(), std::move(notes)};
+  return {std::move(builder_).freeze(), std::move(notes), std::move(calls_)};
 }
 
 ClockSink::ClockSink(const Program& program, const Cluster& cluster, const LowerOptions& options)

@@ -58,6 +58,11 @@ class GraphSink {
   }
   TransferId add_transfer(const Transfer& t) { return builder_.add_transfer(t); }
   void hold(Task t) { builder_.hold(t, waiting_); }
+  // A rank is at a call of its steps, the `number`-th of them all.
+  void mark_call(std::uint32_t rank, std::size_t number) {
+    if (!marks_calls_ || calls_[rank].size() > number) return;
+    calls_[rank].push_back(static_cast<TaskId>(builder_.size()));
+  }
   static void include(Ready& ready, Task t) {
     if (t != kNone) ready.push_back(t);
   }
@@ -84,6 +89,8 @@ class GraphSink {
   TaskClass kernels_slowed(const Slowdowns& slowdowns);
 
   TaskGraphBuilder builder_;
+  bool marks_calls_ = false;
+  std::vector<std::vector<TaskId>> calls_;  // see Lowered
   SideBySide beside_;
   TaskClass waiting_;  // of collectives that wait for other ranks
   std::vector<std::pair<Slowdowns, TaskClass>> kernels_;
@@ -133,6 +140,7 @@ class ClockSink {
     return end;
   }
   void hold(Task) {}
+  void mark_call(std::uint32_t, std::size_t) {}
   void add_links(std::size_t links) { links_ = Occupancy(links); }
   TransferId add_transfer(const Transfer& t) {
     transfers_.push_back(t);

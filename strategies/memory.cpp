@@ -113,7 +113,7 @@ class Reserved {
     StreamKind pool{};
     bool moves = false;  // with the micro-batch
   };
-  // What a place holds, of one pool; `pieces` of it, if any, are in others_.
+  // What a place holds, of one pool; `pieces` of it, if any, are in others_[first].
   struct Held {
     CachingAllocator::Handle first = 0;
     std::uint32_t pieces = 0;
@@ -166,7 +166,7 @@ class Reserved {
       held.first = a.allocate(Bytes(c.bytes));
       return;
     }
-    held.first = others_.size();
+    held.first = static_cast<CachingAllocator::Handle>(others_.size());
     others_.emplace_back();
     for (Bytes b : program_.pieces[c.pieces]) others_.back().push_back(a.allocate(b));
   }

@@ -153,6 +153,22 @@ std::optional<StepList::Stretch> StepList::stretch_around_middle(std::size_t beg
   return best;
 }
 
+std::optional<StepList> StepList::without_periods(const Stretch& stretch, std::size_t end,
+                                                  std::size_t n) const {
+  StepList out = *this;
+  const auto at = [&](std::size_t call) {
+    return out.calls_.begin() + static_cast<std::ptrdiff_t>(call);
+  };
+  const std::int32_t earlier = static_cast<std::int32_t>(n) * stretch.shift;
+  for (auto c = out.calls_.erase(at(end - n * stretch.period), at(end)); c != out.calls_.end();
+       ++c) {
+    if (c->micro_batch == 0) continue;  // of no micro-batch, or of the first
+    c->micro_batch -= earlier;
+    if (c->micro_batch < 0) return {};
+  }
+  return out;
+}
+
 StepList::Iterator::Iterator(const StepList& list, std::size_t call) : list_(&list), call_(call) {
   skip_empty();
 }

@@ -244,6 +244,12 @@ class StepList {
   std::vector<Stretch> stretches() const;
   static constexpr std::size_t kLeastPeriods = 4;
 
+  // The list without the last n periods of those that a stretch has up to call `end`: what comes
+  // after is for micro-batches that are so many earlier. Nothing where some of it would be for
+  // micro-batches before the first: then it is not of those that the periods began.
+  std::optional<StepList> without_periods(const Stretch& stretch, std::size_t end,
+                                          std::size_t n) const;
+
   std::size_t passes() const { return passes_.size(); }
   const Pass& pass(std::uint32_t id) const { return *passes_[id]; }
   Step at(const Call& call, std::size_t step) const;

@@ -305,6 +305,9 @@ bool RankLowering<Sink>::advance() {
       moved = true;
       continue;
     }
+    if (at_ == 0)
+      state_.sink.mark_call(streams_.index(),
+                            static_cast<std::size_t>(streams_.step) * calls.size() + call_);
     const StepList::Call& call = calls[call_];
     const PassDigest& pass = *digests_[call.pass];
     streams_.micro_batch = call.micro_batch;

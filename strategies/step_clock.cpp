@@ -1,44 +1,17 @@
 #include "strategies/step_clock.hpp"
 
-#include <limits>
 #include <optional>
 #include <stdexcept>
 
 #include "strategies/clock_walk.hpp"
 #include "strategies/lowering_sinks.hpp"
 #include "strategies/network.hpp"
+#include "strategies/phases.hpp"
 
 namespace rehearse {
 namespace {
 
-using Stretch = StepList::Stretch;
 using Lined = RankClocks<Lines::Time>;
-
-// Stretches of all ranks that go on side by side.
-struct Phase {
-  std::vector<Stretch> of_rank;
-  std::size_t periods = 0;  // that all have
-};
-
-// Of every rank its long stretches, where they correspond.
-std::vector<Phase> phases_of(const Program& program) {
-  std::vector<Phase> out;
-  for (std::size_t r = 0; r < program.ranks.size(); ++r) {
-    const StepList& steps = program.ranks[r].steps;
-    std::size_t n = 0;
-    for (const Stretch& s : steps.stretches()) {
-      if (s.count < StepList::kLeastPeriods || 4 * s.period * s.count < steps.calls().size())
-        continue;
-      if (r == 0) out.push_back({{}, std::numeric_limits<std::size_t>::max()});
-      if (n == out.size() || (r > 0 && out[n].of_rank.front().shift != s.shift)) return {};
-      out[n].of_rank.push_back(s);
-      out[n].periods = std::min(out[n].periods, s.count);
-      ++n;
-    }
-    if (n != out.size()) return {};
-  }
-  return out;
-}
 
 template <class To, class From>
 RankClocks<To> converted(const RankClocks<From>& c, const auto& convert) {
@@ -147,9 +120,7 @@ class StepClock {
   void shorten(const Phase& phase) {
     std::vector<RankClocks<std::int64_t>> last;  // where the period before the next began
     for (std::size_t period = 0; period + 2 < phase.periods; ++period) {
-      const auto limit = [&](std::size_t r) {
-        return phase.of_rank[r].begin + period * phase.of_rank[r].period;
-      };
+      const auto limit = [&](std::size_t r) { return phase.call(r, period); };
       std::vector<RankClocks<std::int64_t>> now = walk_.ranks;
       std::optional<std::vector<Lined>> lines;
       if (!last.empty()) lines = lines_from(last, phase);
@@ -226,7 +197,7 @@ class StepClock {
         if (__builtin_mul_overflow(line.per, n, &moved) || __builtin_add_overflow(t, moved, &t))
           throw std::overflow_error("simulated time passes 106 days");
       });
-      const Stretch& s = phase.of_rank[r];
+      const StepList::Stretch& s = phase.of_rank[r];
       now.call += static_cast<std::size_t>(n) * s.period;
       for (auto& m : now.inbox) m.tag += static_cast<std::uint32_t>(n * s.shift);
       for (std::size_t g = 0; g < now.met.size(); ++g)

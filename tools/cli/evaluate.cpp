@@ -9,6 +9,7 @@
 #include "strategies/plan_bound.hpp"
 #include "strategies/priced_segment.hpp"
 #include "strategies/step_clock.hpp"
+#include "strategies/step_replay.hpp"
 #include "tools/cli/simulation.hpp"
 
 namespace rehearse {
@@ -113,12 +114,10 @@ Seconds length(const StepTimes& t) { return (t.end - t.begin).seconds(); }
 
 Seconds replayed(Simulation& s, const Cluster& full_clock) {
   s.cluster = full_clock;
-  replay_step(s);
+  Seconds step = length(replayed_step_times(s.program, s.cluster));
+  if (throttle_clocks(s, step)) step = length(replayed_step_times(s.program, s.cluster));
   s.cluster = full_clock;
-  const StepWindow window = step_window(s.lowered.graph, s.timeline, s.lowered.notes);
-  s.lowered = {};
-  s.timeline = {};
-  return (window.end - window.begin).seconds();
+  return step;
 }
 
 // The step time alone, without a graph where none is needed.

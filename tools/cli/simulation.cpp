@@ -395,12 +395,6 @@ Simulation unfolded_by_clock(const Scenario& scenario, const SimulationOptions& 
 
 }  // namespace
 
-void replay_step(Simulation& s) {
-  const Replay replay;
-  replay_tasks(s, replay);
-  throttle(s, replay);
-}
-
 Simulation simulate(const Scenario& scenario, const SimulationOptions& options) {
   if (scenario.task == Task::kServing) return simulate_serving(scenario, options);
   const auto begin = std::chrono::steady_clock::now();

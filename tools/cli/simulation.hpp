@@ -38,8 +38,6 @@ struct Simulation {
 Simulation simulate(const Scenario& scenario, const SimulationOptions& options = {});
 
 // What simulate() does once there is a program; evaluate() does some of it.
-// Lowers and replays, again at the clock that the load leaves where the power limit binds.
-void replay_step(Simulation& s);
 // Sets the clocks that the load of a step of this length, simulated at full clock, leaves where the
 // power limit binds. Whether they are lower.
 bool throttle_clocks(Simulation& s, Seconds step);

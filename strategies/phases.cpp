@@ -1,0 +1,27 @@
+#include "strategies/phases.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace rehearse {
+
+std::vector<Phase> phases_of(const Program& program) {
+  std::vector<Phase> out;
+  for (std::size_t r = 0; r < program.ranks.size(); ++r) {
+    const StepList& steps = program.ranks[r].steps;
+    std::size_t n = 0;
+    for (const StepList::Stretch& s : steps.stretches()) {
+      if (s.count < StepList::kLeastPeriods || 4 * s.period * s.count < steps.calls().size())
+        continue;
+      if (r == 0) out.push_back({{}, std::numeric_limits<std::size_t>::max()});
+      if (n == out.size() || (r > 0 && out[n].of_rank.front().shift != s.shift)) return {};
+      out[n].of_rank.push_back(s);
+      out[n].periods = std::min(out[n].periods, s.count);
+      ++n;
+    }
+    if (n != out.size()) return {};
+  }
+  return out;
+}
+
+}  // namespace rehearse
