@@ -157,6 +157,14 @@ std::vector<StageCost> PlanBounds::stages_of(const ResolvedPlan& plan) {
   return stages;
 }
 
+// Of a rank's data stream.
+std::int64_t PlanBounds::communicating(const RankOutline& rank, const ResolvedPlan& plan) {
+  std::int64_t sum = 0;
+  for (const CollectiveWork& work : rank.every_micro_batch)
+    sum += prices_.collective(0, work).second;
+  return sum * plan.micro_batches_of_copy();
+}
+
 PlanBound PlanBounds::of(const ResolvedPlan& plan) {
   forget_other_groups();
   const Bounds bounds(plan, stages_of(plan));
@@ -169,11 +177,14 @@ PlanBound PlanBounds::of(const ResolvedPlan& plan) {
         keeps || bounds.order_matters()
             ? &outlines_.of(*plan.schedule, {plan.pipeline, r, plan.micro_batches, plan.chunks})
             : nullptr;
-    out.step_time = std::min(out.step_time, SimTime(bounds.time(r, outline)));
-    if (!keeps) continue;
-    const std::int64_t resident =
-        resident_bytes(program_, r, plan, model_, runtime_, segments_).value;
-    out.memory = max(out.memory, Bytes(resident + bounds.kept(r, *outline)));
+    std::int64_t time = bounds.time(r, outline);
+    if (keeps || plan.plan.zero_stage >= 2) {
+      const RankOutline rank = rank_outline(program_, r, plan, model_, runtime_, segments_);
+      time = std::max(time, communicating(rank, plan));
+      if (keeps)
+        out.memory = max(out.memory, Bytes(rank.resident.value + bounds.kept(r, *outline)));
+    }
+    out.step_time = std::min(out.step_time, SimTime(time));
   }
   return out;
 }

@@ -20,8 +20,9 @@ namespace rehearse {
 // backward that micro-batch goes through all later stages and back, while the rank has but its
 // warm-up to do; from its last forward to its last backward the same with the cool-down; and
 // between the steps its last gradients go through the earlier ranks, and the first activations come
-// from there. Which rank a step is measured on is not known: the least of all. Messages, host,
-// optimizer and data parallelism take no time in this.
+// from there. A data stream runs what every micro-batch gathers. Which rank a step is measured on
+// is not known: the least of all. Messages, host, optimizer and what data parallelism does once a
+// step take no time in this.
 //
 // Memory. What a rank keeps for the whole run, and what the forwards leave that precede its first
 // backward.
@@ -61,6 +62,7 @@ class PlanBounds {
 
   const StageCost& cost_of(SegmentMaker& graph, const Schedule& schedule);
   std::vector<StageCost> stages_of(const ResolvedPlan& plan);
+  std::int64_t communicating(const RankOutline& rank, const ResolvedPlan& plan);
   // Prices inside segments are those of the groups that the program has now.
   void forget_other_groups();
 

@@ -36,10 +36,11 @@ class RankBuilder {
         shared_(shared),
         writer_(program, rank, runtime) {}
 
-  void build_residents() {
+  std::vector<CollectiveWork> build_residents() {
     make_units();
     data_ = make_data_parallel(context());
     residents();
+    return data_->every_micro_batch();
   }
 
   void build() {
@@ -424,15 +425,18 @@ void build_rank(Program& program, RankProgram& rank, const SimulatedRank& simula
   RankBuilder(program, rank, simulated, pipeline, plan, model, runtime, shared).build();
 }
 
-Bytes resident_bytes(Program& program, int pipeline_rank, const ResolvedPlan& plan,
-                     const Model& model, const Runtime& runtime, const SharedSegments& shared) {
+RankOutline rank_outline(Program& program, int pipeline_rank, const ResolvedPlan& plan,
+                         const Model& model, const Runtime& runtime, const SharedSegments& shared) {
   RankProgram rank;
   SimulatedRank simulated;
   simulated.place.pipeline = pipeline_rank;
   simulated.replicas = {0};
   const std::vector<PipelineStep> no_steps;
-  RankBuilder(program, rank, simulated, no_steps, plan, model, runtime, shared).build_residents();
-  return rank.parameters + rank.persistent_gradients + rank.optimizer_states + rank.buffers;
+  RankBuilder builder(program, rank, simulated, no_steps, plan, model, runtime, shared);
+  RankOutline out;
+  out.every_micro_batch = builder.build_residents();
+  out.resident = rank.parameters + rank.persistent_gradients + rank.optimizer_states + rank.buffers;
+  return out;
 }
 
 }  // namespace rehearse

@@ -15,8 +15,12 @@ void build_rank(Program& program, RankProgram& rank, const SimulatedRank& simula
                 const std::vector<PipelineStep>& pipeline, const ResolvedPlan& plan,
                 const Model& model, const Runtime& runtime, const SharedSegments& shared);
 
-// What a rank of the pipeline keeps for the whole run: of its replicas the first.
-Bytes resident_bytes(Program& program, int pipeline_rank, const ResolvedPlan& plan,
-                     const Model& model, const Runtime& runtime, const SharedSegments& shared);
+// What is known of a rank of the pipeline without its steps: of its replicas the first.
+struct RankOutline {
+  Bytes resident{0};                              // for the whole run
+  std::vector<CollectiveWork> every_micro_batch;  // DataParallel's
+};
+RankOutline rank_outline(Program& program, int pipeline_rank, const ResolvedPlan& plan,
+                         const Model& model, const Runtime& runtime, const SharedSegments& shared);
 
 }  // namespace rehearse

@@ -214,26 +214,29 @@ class StepClock {
   std::vector<Phase> phases_;
 };
 
-// Copies to the host and back, and updates there, have streams of their own, which only the walk
-// knows.
-bool offloads(const Program& program) {
+}  // namespace
+
+bool clock_knows(const Program& program) {
   for (const RankProgram& rank : program.ranks)
     for (std::uint32_t p = 0; p < rank.steps.passes(); ++p)
       for (const Step& step : rank.steps.pass(p)) {
         const auto* c = std::get_if<RunCollective>(&step.work);
         if (c && (c->work.group == GroupKind::kToHost || c->work.group == GroupKind::kFromHost))
-          return true;
+          return false;
       }
-  return false;
+  return true;
 }
 
-}  // namespace
+StepTimes unhindered_step_times(const Program& program, const Cluster& cluster,
+                                const LowerOptions& options, Prices& prices) {
+  return StepClock(program, cluster, prices).run(options.steps);
+}
 
 StepTimes step_times(const Program& program, const Cluster& cluster, const LowerOptions& options,
                      Prices& prices) {
-  if (Network(program, cluster).may_meet() || offloads(program))
+  if (Network(program, cluster).may_meet() || !clock_knows(program))
     return walked_step_times(program, cluster, options, prices);
-  return StepClock(program, cluster, prices).run(options.steps);
+  return unhindered_step_times(program, cluster, options, prices);
 }
 
 }  // namespace rehearse

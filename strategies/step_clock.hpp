@@ -21,4 +21,11 @@ namespace rehearse {
 StepTimes step_times(const Program& program, const Cluster& cluster, const LowerOptions& options,
                      Prices& prices);
 
+// Whether unhindered_step_times() can tell anything: copies to a host have streams of their own,
+// which a clock does not know. Precondition of it, beside clock_suffices().
+bool clock_knows(const Program& program);
+// The same as if no transfers ever met: no step is shorter.
+StepTimes unhindered_step_times(const Program& program, const Cluster& cluster,
+                                const LowerOptions& options, Prices& prices);
+
 }  // namespace rehearse

@@ -59,6 +59,9 @@ class DataParallel {
   // After the optimizer has updated what this rank owns.
   virtual void after_optimizer(StepWriter&) {}
 
+  // What every micro-batch communicates on the data stream, at least.
+  virtual std::vector<CollectiveWork> every_micro_batch() const { return {}; }
+
   // Elements that this rank updates and keeps states for, and the bytes it keeps for the whole run.
   virtual std::int64_t updated_elements() const = 0;
   virtual std::int64_t updated_tensors() const = 0;

@@ -109,6 +109,28 @@ class FullySharded final : public DataParallel {
     for (const auto& [g, n] : trained_) w.release(MemoryScope::kRank, g, kShard);
   }
 
+  // In ZeRO 3 blocks are gathered for forward and again for backward. In ZeRO 2 they are there
+  // until backward, and with a pipeline several micro-batches may find them.
+  std::vector<CollectiveWork> every_micro_batch() const override {
+    std::vector<CollectiveWork> out;
+    for (const Unit& u : c_.units) {
+      if (is_edge(u) && !first_of_root(u)) continue;
+      int times = 1;
+      if (c_.plan.plan.zero_stage == 3)
+        times += !is_edge(u) && u.segments->has_backward();
+      else if (c_.plan.pipeline > 1 || keeps_parameters() || !u.segments->has_backward())
+        times = 0;
+      const Elements whole = c_.padded(groups_.at(group_of(u)));
+      for (const bool expert : {false, true}) {
+        const Bytes bytes(whole.of(expert) * size_of(gathered_type()).value);
+        if (bytes.value == 0 || c_.replicas_of(expert) == 1) continue;
+        for (int i = 0; i < times; ++i)
+          out.push_back({CollectiveOp::kAllGather, DataContext::group(expert), bytes});
+      }
+    }
+    return out;
+  }
+
   std::int64_t updated_elements() const override { return c_.share(c_.trainable()).all(); }
   std::int64_t updated_tensors() const override { return c_.trainable_tensors(); }
   // The whole model is built first; then each parameter is replaced by this rank's share of it,

@@ -1,5 +1,6 @@
 #include "tools/cli/evaluate.hpp"
 
+#include <deque>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -56,9 +57,11 @@ struct Setting {
   CommGroups groups;
   ScheduleOutlines outlines;
   std::unordered_multimap<std::size_t, std::unique_ptr<Sharding>> shardings;  // by their hash
+  std::deque<std::size_t> oldest;                                             // their hashes
 };
 
-constexpr std::size_t kMostSettings = 32;
+// A sweep over clusters has no end of them, and a search has thousands of shapes: the oldest go.
+constexpr std::size_t kMostSettings = 32, kMostShardings = 512;
 
 bool same(const Value& a, const Value& b) {
   if (a.is_map() && b.is_map() && a.identity() == b.identity()) return true;
@@ -84,7 +87,6 @@ struct EvaluationCache::State {
         known->runtime_tree = s.runtime;
         return *known;
       }
-    // A sweep over clusters has no end of them: the oldest goes.
     if (settings.size() == kMostSettings) settings.erase(settings.begin());
     settings.push_back(std::make_unique<Setting>(s));
     return *settings.back();
@@ -103,6 +105,11 @@ Sharding& sharding(Setting& setting, const ResolvedPlan& plan) {
   const auto [begin, end] = setting.shardings.equal_range(hash);
   for (auto known = begin; known != end; ++known)
     if (known->second->writer.writes(plan)) return *known->second;
+  if (setting.shardings.size() == kMostShardings) {
+    setting.shardings.erase(setting.shardings.find(setting.oldest.front()));
+    setting.oldest.pop_front();
+  }
+  setting.oldest.push_back(hash);
   return *setting.shardings
               .emplace(hash, std::make_unique<Sharding>(plan, setting.model, setting.cluster,
                                                         setting.runtime, setting.groups,
@@ -171,8 +178,12 @@ Evaluation evaluate(const Scenario& scenario, EvaluationCache& cache,
   of.writer.write(plan, {true, false});
   s.report.step_time = step_time(of, setting.cluster);
   report_throughput(s);
-  report_memory(s, options.reserved);
   report_economics(s, of.meter);
+  bool reserved = options.reserved;
+  if (!reserved || options.reserved_of) report_memory(s, false);
+  if (options.reserved_of) reserved = options.reserved_of(numbers_of(s.report));
+  if (reserved) report_memory(s, true);
+  s.program.ranks.clear();  // large, and of no use to the next plan
   return numbers_of(s.report);
 }
 
@@ -187,6 +198,27 @@ EvaluationBound bound(const Scenario& scenario, EvaluationCache& cache) {
   const PlanBound b = of.bounds.of(plan);
   const Gpu& gpu = setting.cluster.gpu;
   return {b.step_time.seconds(), b.memory, b.memory + gpu.context_memory <= gpu.usable_memory};
+}
+
+EvaluationBound closer_bound(const Scenario& scenario, EvaluationCache& cache) {
+  EvaluationBound out = bound(scenario, cache);
+  if (scenario.variation.any() || scenario.task != Task::kTraining) return out;
+  Setting& setting = cache.state().setting(scenario);
+  const ResolvedPlan plan = resolve_plan(scenario, setting.model, setting.cluster, setting.runtime);
+  Sharding& of = sharding(setting, plan);
+  Simulation& s = of.simulation;
+  s.plan = plan;
+  of.writer.write(plan, {true, false});
+  if (clock_suffices(s.cluster) && clock_knows(s.program)) {
+    of.prices.update();
+    out.step_time =
+        max(out.step_time, length(unhindered_step_times(s.program, s.cluster, {}, of.prices)));
+  }
+  report_memory(s, false);
+  s.program.ranks.clear();
+  out.memory = max(out.memory, s.report.peak_memory);
+  out.may_fit = out.may_fit && s.report.fits;
+  return out;
 }
 
 }  // namespace rehearse

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "sim/config/scenario.hpp"
@@ -48,11 +49,16 @@ struct EvaluationOptions {
   // Whether to find out what the allocator reserves, which takes longer than everything else.
   // Without, peak_reserved is peak_memory, which it is at least, and `fits` errs that way.
   bool reserved = true;
+  // Where it is given, it decides, with what is known without.
+  std::function<bool(const Evaluation&)> reserved_of = {};
 };
 
-// Both throw UserError where the plan is not possible (resolve_plan).
+// All throw UserError where the plan is not possible (resolve_plan).
 Evaluation evaluate(const Scenario& scenario, EvaluationCache& cache,
                     const EvaluationOptions& options = {});
 EvaluationBound bound(const Scenario& scenario, EvaluationCache& cache);
+// A closer one that takes longer: the step as if no transfers met and the power limit did not bind,
+// and what is allocated.
+EvaluationBound closer_bound(const Scenario& scenario, EvaluationCache& cache);
 
 }  // namespace rehearse

@@ -19,7 +19,8 @@ namespace rehearse {
 namespace {
 
 constexpr double kSecondsPerHour = 3600;
-constexpr std::size_t kRound = 64;  // plans that are simulated before bounds are looked at again
+// Plans whose bounds are made closer, or that are simulated, before bounds are looked at again.
+constexpr std::size_t kBounded = 64, kSimulated = 8;
 
 constexpr std::array kObjectives{
     Objective{"time", "the step takes least",
@@ -82,12 +83,11 @@ class Search {
   SearchResult run() {
     const auto begin = std::chrono::steady_clock::now();
     bound_all();
-    std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
-      return std::tie(a.objective, a.index) < std::tie(b.objective, b.index);
-    });
-    std::size_t at = 0;
-    while (at < candidates_.size() && !out_.stopped) {
-      at = simulate_round(at);
+    std::make_heap(candidates_.begin(), candidates_.end(), later);
+    const std::size_t all = candidates_.size();
+    while (!candidates_.empty() && !out_.stopped) {
+      round();
+      options_.progress(all - candidates_.size(), all);
       out_.stopped = options_.stop();
     }
     std::sort(out_.front.begin(), out_.front.end(), [](const FoundPlan& a, const FoundPlan& b) {
@@ -102,7 +102,11 @@ class Search {
     std::size_t index = 0;
     double objective = 0;
     EvaluationBound bound;
+    bool close = false;  // closer_bound()
   };
+  static bool later(const Candidate& a, const Candidate& b) {
+    return std::tie(a.objective, a.index) > std::tie(b.objective, b.index);
+  }
 
   const ClusterSize& size_of(std::size_t index) const {
     return space_.sizes()[static_cast<std::size_t>(space_.choices()[index].size)];
@@ -142,7 +146,7 @@ class Search {
           ++out_.too_large;
         } else {
           candidates_.push_back(
-              {first + i, objective_of_bound(first + i, piece[i].bound), piece[i].bound});
+              {first + i, objective_of_bound(first + i, piece[i].bound), piece[i].bound, false});
         }
       }
       options_.progress(first + piece.size(), all);
@@ -169,34 +173,92 @@ class Search {
            });
   }
 
+  void put(const Candidate& c) {
+    candidates_.push_back(c);
+    std::push_heap(candidates_.begin(), candidates_.end(), later);
+  }
+  // The best by their bounds, of those that may matter.
+  std::vector<Candidate> take() {
+    std::vector<Candidate> out;
+    while (!candidates_.empty() && out.size() < kBounded) {
+      std::pop_heap(candidates_.begin(), candidates_.end(), later);
+      if (needed(candidates_.back()))
+        out.push_back(candidates_.back());
+      else
+        ++out_.bounded;
+      candidates_.pop_back();
+    }
+    return out;
+  }
+
+  // Closer bounds first, then simulations of those that are still the best.
+  void round() {
+    std::vector<Candidate> taken = take();
+    const auto far = std::stable_partition(taken.begin(), taken.end(),
+                                           [&](const Candidate& c) { return c.close; });
+    if (far != taken.end() && !options_.exhaustive) {
+      std::for_each(taken.begin(), far, [&](const Candidate& c) { put(c); });
+      taken.erase(taken.begin(), far);
+      bound_closer(taken);
+      return;
+    }
+    const std::size_t now = std::min(taken.size(), kSimulated);
+    std::for_each(taken.begin() + static_cast<std::ptrdiff_t>(now), taken.end(),
+                  [&](const Candidate& c) { put(c); });
+    taken.resize(now);
+    simulate_all(taken);
+  }
+
+  void bound_closer(std::vector<Candidate>& of) {
+    std::vector<std::string> reasons(of.size());
+    in_parallel(of.size(), options_.jobs, [&](std::size_t worker, std::size_t i) {
+      Candidate& c = of[i];
+      try {
+        c.bound = closer_bound(space_.scenario(space_.choices()[c.index]), caches_[worker]);
+      } catch (const UserError& e) {
+        reasons[i] = e.diagnostics().front().message;
+      }
+    });
+    for (std::size_t i = 0; i < of.size(); ++i) {
+      Candidate& c = of[i];
+      c.close = true;
+      c.objective = objective_of_bound(c.index, c.bound);
+      if (!reasons[i].empty()) {
+        ++out_.infeasible;
+        count_reason(reasons[i]);
+      } else if (!c.bound.may_fit) {
+        ++out_.too_large;
+      } else {
+        put(c);
+      }
+    }
+  }
+
   // What the allocator reserves takes longest to find out. The time, and the memory that is the
   // least that it can reserve, are a better bound than the first: nothing where that is enough to
   // leave the plan out. What was found does not change meanwhile.
   std::optional<Evaluation> simulate_if_needed(std::size_t index, EvaluationCache& cache) const {
     const Scenario scenario = space_.scenario(space_.choices()[index]);
-    if (!options_.exhaustive) {
-      const Evaluation least = evaluate(scenario, cache, {.reserved = false});
-      if (!least.fits) return least;
-      if (!needed({index, objective_.value(least), {least.step_time, least.peak_reserved, true}}))
-        return std::nullopt;
-    }
-    return evaluate(scenario, cache);
+    if (options_.exhaustive) return evaluate(scenario, cache);
+    bool matters = true;
+    const Evaluation e =
+        evaluate(scenario, cache, {.reserved = true, .reserved_of = [&](const Evaluation& least) {
+                                     matters = !least.fits ||
+                                               needed({index,
+                                                       objective_.value(least),
+                                                       {least.step_time, least.peak_reserved, true},
+                                                       true});
+                                     return least.fits && matters;
+                                   }});
+    return matters ? std::optional(e) : std::nullopt;
   }
 
-  // Takes the next plans that may matter; returns where the following round begins.
-  std::size_t simulate_round(std::size_t at) {
-    std::vector<std::size_t> round;
-    for (; at < candidates_.size() && round.size() < kRound; ++at) {
-      if (needed(candidates_[at]))
-        round.push_back(candidates_[at].index);
-      else
-        ++out_.bounded;
-    }
+  void simulate_all(const std::vector<Candidate>& round) {
     std::vector<std::optional<Evaluation>> evaluations(round.size());
     std::vector<std::string> reasons(round.size());
     in_parallel(round.size(), options_.jobs, [&](std::size_t worker, std::size_t i) {
       try {
-        evaluations[i] = simulate_if_needed(round[i], caches_[worker]);
+        evaluations[i] = simulate_if_needed(round[i].index, caches_[worker]);
       } catch (const UserError& e) {
         reasons[i] = e.diagnostics().front().message;
       }
@@ -213,10 +275,8 @@ class Search {
         ++out_.out_of_memory;
         continue;
       }
-      keep({round[i], objective_.value(*evaluations[i]), *evaluations[i]});
+      keep({round[i].index, objective_.value(*evaluations[i]), *evaluations[i]});
     }
-    options_.progress(at, candidates_.size());
-    return at;
   }
 
   void keep(const FoundPlan& plan) {

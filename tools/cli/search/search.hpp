@@ -53,7 +53,8 @@ struct SearchResult {
 // The best plans of a space, the same as by simulating all of them: a plan is left out only when
 // its bound, which no simulation undercuts, is worse than the last of the best and, for the front,
 // when something that was simulated has less time and memory than its bound. Best bounds come
-// first, in rounds whose size does not depend on the number of jobs, so that counts do not either.
+// first, and are made closer before anything is simulated for them, in rounds whose size does not
+// depend on the number of jobs, so that counts do not either.
 SearchResult search(const SearchSpace& space, const Objective& objective,
                     const SearchOptions& options);
 
