@@ -157,10 +157,12 @@ class RankBuilder {
     Chunk& c = chunks_[static_cast<std::size_t>(a.chunk)];
     const bool runs = kind == Kind::kRun || kind == Kind::kRunBetween;
     const Turn turn = runs ? next_turn(c, a.kind) : Turn{};
-    const bool repeats = data_->repeats() && !turn.first && !turn.last;
-    const std::tuple key{kind, a.kind, a.chunk};
+    const bool repeats = !turn.first && !turn.last;
+    const std::tuple key{kind, a.kind, a.chunk, runs ? data_->state() : DataParallel::State{}};
     if (const auto known = written_.find(key); repeats && known != written_.end()) {
-      writer_.call_pass(known->second, a.micro_batch);
+      const Written& w = known->second;
+      writer_.call_pass(w.pass, a.micro_batch, w.filled);
+      if (runs) data_->restore(w.after);
       return;
     }
     const std::uint32_t pass = writer_.begin_pass(a.micro_batch);
@@ -168,7 +170,7 @@ class RankBuilder {
     if (kind == Kind::kReceive || kind == Kind::kRunBetween) receive(c, a.kind);
     if (runs) run(c, a.kind, turn);
     if (kind == Kind::kSend || kind == Kind::kRunBetween) send(c, a.kind);
-    if (repeats) written_.emplace(key, pass);
+    if (repeats) written_.emplace(key, Written{pass, writer_.filled(), data_->state()});
   }
 
   // Whether an action is the first or the last of its chunk that runs its part of backward.
@@ -410,7 +412,13 @@ class RankBuilder {
   std::vector<Unit> units_;
   std::vector<Chunk> chunks_;
   // Passes that repeat, by step, action and chunk.
-  std::map<std::tuple<Kind, ActionKind, int>, std::uint32_t> written_;
+  // Passes that may be called again, and what they leave.
+  struct Written {
+    std::uint32_t pass = 0;
+    std::vector<StepWriter::Filled> filled;
+    DataParallel::State after;
+  };
+  std::map<std::tuple<Kind, ActionKind, int, DataParallel::State>, Written> written_;
   std::vector<EventId> exchanges_;  // the end of each
   std::unique_ptr<DataParallel> data_;
   HostOptimizer host_{plan_};

@@ -34,6 +34,23 @@ EventId StepWriter::record(StreamKind stream) {
   return e;
 }
 
+void StepWriter::record(StreamKind stream, EventId& event) {
+  if (event < 0)
+    event = record(stream);
+  else
+    emit(Record{event, stream});
+}
+
+void StepWriter::call_pass(std::uint32_t pass, int micro_batch, const std::vector<Filled>& filled) {
+  rank_.steps.call(pass, micro_batch);
+  for (const Filled& f : filled) {
+    if (f.what)
+      filled_[f.where] = *f.what;
+    else
+      filled_.erase(f.where);
+  }
+}
+
 void StepWriter::wait(StreamKind stream, EventId event) { emit(Wait{event, stream}); }
 
 void StepWriter::host_wait(EventId event, Seconds then) {
@@ -71,6 +88,7 @@ void StepWriter::allocate(MemoryScope scope, int position, std::int32_t slot, By
   const MemoryChange change{scope, true, category, slot, runtime_.allocated(bytes), pieces, pool};
   const std::int32_t at = scope == MemoryScope::kRank ? position : frame(position);
   filled_[{scope, at, slot}] = change;
+  changed_.push_back({{scope, at, slot}, change});
   emit(Memory{change, frame(position)});
 }
 
@@ -80,6 +98,7 @@ void StepWriter::release(MemoryScope scope, int position, std::int32_t slot) {
   if (it == filled_.end()) return;  // nothing there
   MemoryChange change = it->second;
   change.allocate = false;
+  changed_.push_back({it->first, {}});
   filled_.erase(it);
   emit(Memory{change, frame(position)});
 }

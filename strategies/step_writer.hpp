@@ -1,8 +1,10 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "strategies/program.hpp"
 #include "strategies/runtime.hpp"
@@ -18,9 +20,18 @@ class StepWriter {
   }
 
   // Begins a pass of StepList: what is written now is written for micro-batch 0.
-  std::uint32_t begin_pass(int micro_batch) { return rank_.steps.begin_pass(micro_batch); }
-  // The pass again.
-  void call_pass(std::uint32_t pass, int micro_batch) { rank_.steps.call(pass, micro_batch); }
+  std::uint32_t begin_pass(int micro_batch) {
+    changed_.clear();
+    return rank_.steps.begin_pass(micro_batch);
+  }
+  // What allocate() has filled, or release() emptied, since.
+  struct Filled {
+    std::tuple<MemoryScope, std::int32_t, std::int32_t> where;
+    std::optional<MemoryChange> what;
+  };
+  const std::vector<Filled>& filled() const { return changed_; }
+  // The pass again, which leaves that.
+  void call_pass(std::uint32_t pass, int micro_batch, const std::vector<Filled>& filled = {});
 
   // Where later steps belong, for reports.
   void at(int micro_batch, int chunk) {
@@ -36,6 +47,9 @@ class StepWriter {
   void collective(StreamKind stream, CollectiveOp op, GroupKind group, Bytes bytes,
                   const std::string& label);
   EventId record(StreamKind stream);
+  // The same event each time; -1: a new one, the first time. Nothing may still wait for what it
+  // was.
+  void record(StreamKind stream, EventId& event);
   void wait(StreamKind stream, EventId event);
   // `after` waits for all that `before` has been given.
   void order(StreamKind before, StreamKind after) { wait(after, record(before)); }
@@ -74,6 +88,7 @@ class StepWriter {
   Seconds pending_host_{0};
   // (scope, frame or position, slot) of what was allocated here.
   std::map<std::tuple<MemoryScope, std::int32_t, std::int32_t>, MemoryChange> filled_;
+  std::vector<Filled> changed_;  // of filled_, in the pass
 };
 
 }  // namespace rehearse

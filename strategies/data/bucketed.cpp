@@ -21,7 +21,6 @@ class Bucketed final : public DataParallel {
     if (shares_whole_parameters(c_.plan, c_.runtime)) assign_owners();
   }
 
-  bool repeats() const override { return true; }
   void begin_step(StepWriter& w) override {
     make_buckets();
     std::fill(missing_.begin(), missing_.end(), -1);

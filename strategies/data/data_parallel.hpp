@@ -44,9 +44,12 @@ enum class BackwardPart : std::uint8_t { kAll, kInputs, kWeights };
 class DataParallel {
  public:
   virtual ~DataParallel() = default;
-  // Whether forwards, and backwards of micro-batches that are neither first nor last, are written
-  // the same way each time, whatever came before: then they are written once.
-  virtual bool repeats() const { return false; }
+  // What the next hooks depend on of those before: in one state, forwards, and backwards of
+  // micro-batches that are neither first nor last, are written the same way, and once. What they
+  // leave is restored where they are called again.
+  using State = std::vector<std::int64_t>;
+  virtual State state() const { return {}; }
+  virtual void restore(const State&) {}
   virtual void begin_step(StepWriter&) {}
   virtual void before_forward(StepWriter&, const Unit&) {}
   virtual void after_forward(StepWriter&, const Unit&) {}

@@ -37,9 +37,17 @@ class FullySharded final : public DataParallel {
       }
   }
 
-  void begin_step(StepWriter&) override {
-    gathered_.clear();
-    copied_out_ = reduced_ = copied_group_ = -1;
+  void begin_step(StepWriter&) override { now_ = {}; }
+
+  State state() const override {
+    State out{now_.copied_out, now_.reduced, now_.pending_input, now_.copied_group, now_.sent};
+    for (const auto& [g, copied_out] : now_.gathered) out.insert(out.end(), {g, copied_out});
+    return out;
+  }
+  void restore(const State& s) override {
+    const auto at = [&](std::size_t i) { return static_cast<int>(s[i]); };
+    now_ = {{}, s[0] != 0, s[1] != 0, at(2), at(3), at(4)};
+    for (std::size_t i = 5; i < s.size(); i += 2) now_.gathered[at(i)] = s[i + 1] != 0;
   }
 
   // What is gathered is what the optimizer has written: a forward pass of the root lets the streams
@@ -98,9 +106,9 @@ class FullySharded final : public DataParallel {
   }
 
   void finish_backward(StepWriter& w) override {
-    if (reduced_ >= 0) w.wait(StreamKind::kCompute, reduced_);
-    if (pending_input_ >= 0) w.release(MemoryScope::kRank, pending_input_, kReduceInput);
-    pending_input_ = -1;
+    if (now_.reduced) w.wait(StreamKind::kCompute, reduced_);
+    if (now_.pending_input >= 0) w.release(MemoryScope::kRank, now_.pending_input, kReduceInput);
+    now_.pending_input = -1;
     free_sent(w);
   }
 
@@ -219,7 +227,7 @@ class FullySharded final : public DataParallel {
   }
 
   void gather(StepWriter& w, int g) {
-    if (gathered_.contains(g)) return;
+    if (now_.gathered.contains(g)) return;
     const Bytes bytes = gathered_bytes(g);
     const Elements mine = c_.share(groups_.at(g));
     const Bytes stored(mine.all() * size_of(c_.precision().parameters).value);
@@ -243,9 +251,10 @@ class FullySharded final : public DataParallel {
     w.release(MemoryScope::kRank, g, kCastShare);
     w.release(MemoryScope::kRank, g, kHostShare);
     w.order(StreamKind::kCopy, StreamKind::kData);
-    if (copied_out_ >= 0) w.wait(StreamKind::kData, copied_out_);
+    if (now_.copied_out) w.wait(StreamKind::kData, copied_out_);
     exchange(w, CollectiveOp::kAllGather, groups_.at(g), gathered_type(), "parameters");
-    gathered_[g] = w.record(StreamKind::kData);
+    w.record(StreamKind::kData, gathered_.try_emplace(g, -1).first->second);
+    now_.gathered[g] = false;
   }
 
   // Parameters of a group as they are computed with, each a tensor.
@@ -265,15 +274,15 @@ class FullySharded final : public DataParallel {
   // In forward what was gathered is kept until the next unit's parameters are copied out, so that
   // the copy and the next gather overlap.
   void release_copied(StepWriter& w) {
-    if (copied_group_ >= 0) w.release(MemoryScope::kRank, copied_group_, kGathered);
-    copied_group_ = -1;
+    if (now_.copied_group >= 0) w.release(MemoryScope::kRank, now_.copied_group, kGathered);
+    now_.copied_group = -1;
   }
 
   void use(StepWriter& w, const Unit& u, bool forward) {
     const int g = group_of(u);
-    const bool there = gathered_.contains(g) && gathered_[g] < 0;
-    if (there) return;
-    if (!forward || copied_group_ == g) release_copied(w);
+    if (const auto there = now_.gathered.find(g); there != now_.gathered.end() && there->second)
+      return;
+    if (!forward || now_.copied_group == g) release_copied(w);
     w.host(c_.runtime.host_per_unshard);
     gather(w, g);
     w.wait(StreamKind::kCompute, gathered_[g]);
@@ -284,15 +293,16 @@ class FullySharded final : public DataParallel {
     w.kernel(StreamKind::kCompute, Activity::kCollective, "split_with_sizes_copy_out",
              {"copy_out", bytes, bytes, groups_.at(g).all()});
     if (forward)
-      copied_group_ = g;
+      now_.copied_group = g;
     else
       w.release(MemoryScope::kRank, g, kGathered);
-    copied_out_ = w.record(StreamKind::kCompute);
-    gathered_[g] = -1;  // on the device, copied out
+    w.record(StreamKind::kCompute, copied_out_);
+    now_.copied_out = true;
+    now_.gathered[g] = true;
   }
 
   void reshard(StepWriter& w, int g) {
-    if (gathered_.erase(g) > 0) w.release(MemoryScope::kRank, g, kUnsharded);
+    if (now_.gathered.erase(g) > 0) w.release(MemoryScope::kRank, g, kUnsharded);
   }
 
   void release_gradients_of(StepWriter& w, int g) {
@@ -320,8 +330,8 @@ class FullySharded final : public DataParallel {
     const Bytes narrow(n * size_of(gathered_type()).value);
     const Bytes bytes(c_.padded(trained_.at(g)).all() * size_of(c_.precision().reduce).value);
     const bool accumulated = !first && accumulates_wide() && !reduces_each();
-    if (reduced_ >= 0) w.wait(StreamKind::kCompute, reduced_);
-    if (pending_input_ >= 0) w.release(MemoryScope::kRank, pending_input_, kReduceInput);
+    if (now_.reduced) w.wait(StreamKind::kCompute, reduced_);
+    if (now_.pending_input >= 0) w.release(MemoryScope::kRank, now_.pending_input, kReduceInput);
     if (accumulated) {
       accumulate(w, u, false);
     }
@@ -344,28 +354,36 @@ class FullySharded final : public DataParallel {
                {"vectorized", shard + shard, shard, mine});
       w.release(MemoryScope::kRank, g, kReduceOutput);
     }
-    reduced_ = w.record(StreamKind::kData);
-    pending_input_ = g;
+    w.record(StreamKind::kData, reduced_);
+    now_.reduced = true;
+    now_.pending_input = g;
     if (c_.host == nullptr || !last) return;
     c_.host->gradients(w, StreamKind::kData, mine);
     free_sent(w);
-    sent_ = g;
+    now_.sent = g;
   }
 
   // A shard of gradients lives on until the next is on its way to the host.
   void free_sent(StepWriter& w) {
-    if (sent_ >= 0) w.release(MemoryScope::kRank, sent_, kShard);
-    sent_ = -1;
+    if (now_.sent >= 0) w.release(MemoryScope::kRank, now_.sent, kShard);
+    now_.sent = -1;
   }
 
   DataContext c_;
   std::map<int, Elements> groups_;   // of each group
   std::map<int, Elements> trained_;  // those that get gradients
-  std::map<int, EventId> gathered_;  // event of the gather, or -1 once copied out
+  // Where the step is.
+  struct Now {
+    std::map<int, bool> gathered;              // groups, and whether they have been copied out
+    bool copied_out = false, reduced = false;  // any
+    int pending_input = -1;
+    int copied_group = -1;
+    int sent = -1;  // whose gradients go to the host
+  };
+  Now now_;
+  // Events of the last gather of a group, copy and reduction.
+  std::map<int, EventId> gathered_;
   EventId copied_out_ = -1, reduced_ = -1;
-  int pending_input_ = -1;
-  int copied_group_ = -1;
-  int sent_ = -1;                        // whose gradients go to the host
   std::map<int, std::uint32_t> pieces_;  // of each group's parameters
 };
 

@@ -9,7 +9,6 @@ class Replicated final : public DataParallel {
  public:
   explicit Replicated(const DataContext& c) : c_(c) {}
 
-  bool repeats() const override { return true; }
   void begin_step(StepWriter& w) override {
     if (c_.runtime.persistent_gradients) zero_gradients(w, c_);
   }
