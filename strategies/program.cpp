@@ -149,6 +149,8 @@ std::optional<StepList::Stretch> StepList::stretch_around_middle(std::size_t beg
     const std::size_t count = (last + 1 - first) / period + 1;
     if (count < kLeastPeriods || (best && best->period * best->count >= period * count)) continue;
     best = Stretch{first, period, count, shift};
+    if (2 * period * count >= end - begin)
+      break;  // most of it: longer periods are several of these
   }
   return best;
 }
