@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -73,13 +74,15 @@ constexpr int kSettlingSteps = 3;
 // Every allocation and free of a run's first steps, in order, through the caching allocator.
 class Reserved {
  public:
-  Reserved(const Program& program, const RankProgram& rank)
-      : program_(program), rank_(rank), passes_(rank.steps.passes()) {
+  Reserved(const Program& program, const RankProgram& rank, const Workspaces& workspaces)
+      : program_(program), rank_(rank), workspaces_(workspaces), passes_(rank.steps.passes()) {
     for (std::uint32_t p = 0; p < passes_.size(); ++p) {
       for (const Step& step : rank.steps.pass(p)) {
         if (const auto* run = std::get_if<RunSegment>(&step.work)) {
-          for (const Instr& i : program.segments[run->segment].instrs)
+          for (const Instr& i : program.segments[run->segment].instrs) {
             if (const auto* c = std::get_if<MemoryChange>(&i.what)) add(p, *c, run->frame);
+            if (is_product(i)) add_product(p, thread_of(i.activity));
+          }
         } else if (const auto* m = std::get_if<Memory>(&step.work)) {
           add(p, m->change, m->frame);
         }
@@ -103,6 +106,11 @@ class Reserved {
   }
 
  private:
+  // Forward runs in the main thread; backward, and what it recomputes, in one of autograd's.
+  enum Thread : std::uint8_t { kMain, kAutograd };
+  static constexpr std::size_t kThreads = 2;
+  static Thread thread_of(Activity a) { return a == Activity::kForward ? kMain : kAutograd; }
+
   // Of a pass, for micro-batch 0.
   struct Change {
     std::uint32_t place = 0;  // of the places of a micro-batch, or of those that outlive frames
@@ -112,6 +120,8 @@ class Reserved {
     bool allocate = true;
     StreamKind pool{};
     bool moves = false;  // with the micro-batch
+    // No change: the pass's first product of this thread.
+    std::optional<Thread> product;
   };
   // What a place holds, of one pool; `pieces` of it, if any, are in others_[first].
   struct Held {
@@ -133,7 +143,30 @@ class Reserved {
       if (b.value > 0) pool(StreamKind::kCompute).allocate(b);
   }
 
+  static bool is_product(const Instr& i) {
+    const auto* overlap = std::get_if<Overlap>(&i.what);
+    const auto* kernel = overlap ? &overlap->kernel : std::get_if<Kernel>(&i.what);
+    return kernel && std::holds_alternative<GemmWork>(kernel->work);
+  }
+
+  void add_product(std::uint32_t pass, Thread thread) {
+    for (const Change& c : passes_[pass])
+      if (c.product == thread) return;
+    passes_[pass].emplace_back().product = thread;
+  }
+
+  // The outputs of the product are there.
+  void make_workspace(Thread thread) {
+    if (has_workspace_[thread]) return;
+    has_workspace_[thread] = true;
+    if (workspaces_.each.value > 0) pool(StreamKind::kCompute).allocate(workspaces_.each);
+  }
+
   void set_up() {
+    if (workspaces_.process == Process::kTrainedBefore) {
+      make_workspace(kMain);
+      make_workspace(kAutograd);
+    }
     std::vector<CachingAllocator::Handle> made(rank_.setup.ids, 0);
     CachingAllocator& a = pool(StreamKind::kCompute);
     for (const Setup::Change& c : rank_.setup.before_first) {
@@ -146,6 +179,10 @@ class Reserved {
 
   void call(const StepList::Call& call) {
     for (const Change& c : passes_[call.pass]) {
+      if (c.product) {
+        make_workspace(*c.product);
+        continue;
+      }
       auto& places = c.moves ? held_ : outliving_;
       const std::int32_t number = call.micro_batch + c.micro_batch;
       const auto micro_batch = static_cast<std::size_t>(number);
@@ -197,11 +234,13 @@ class Reserved {
             .first->second;
     passes_[pass].push_back({static_cast<std::uint32_t>(place),
                              static_cast<std::int32_t>(micro_batch), c.bytes.value, c.pieces,
-                             c.allocate, c.pool, !outlives});
+                             c.allocate, c.pool, !outlives, std::nullopt});
   }
 
   const Program& program_;
   const RankProgram& rank_;
+  Workspaces workspaces_;
+  std::array<bool, kThreads> has_workspace_{};
   std::vector<std::vector<Change>> passes_;
   std::array<CachingAllocator, kStreamKinds> pools_;
   // Places by frame of micro-batch 0 (or position) and slot, numbered.
@@ -212,7 +251,8 @@ class Reserved {
 
 }  // namespace
 
-RankMemory rank_memory(const Program& program, const RankProgram& rank, bool reserved) {
+RankMemory rank_memory(const Program& program, const RankProgram& rank, bool reserved,
+                       const Workspaces& workspaces) {
   std::vector<Effect> segments;
   for (const Segment& segment : program.segments) segments.push_back(effect_of(segment));
   std::vector<Effect> passes;
@@ -251,7 +291,7 @@ RankMemory rank_memory(const Program& program, const RankProgram& rank, bool res
   }
   out.peak = Bytes(total(best));
   for (std::size_t i = 0; i < best.size(); ++i) out.at_peak[i] = Bytes(best[i]);
-  out.reserved = reserved ? max(out.peak, Reserved(program, rank).run()) : out.peak;
+  out.reserved = reserved ? max(out.peak, Reserved(program, rank, workspaces).run()) : out.peak;
   return out;
 }
 

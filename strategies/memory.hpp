@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <vector>
 
 #include "sim/engine/annotations.hpp"
@@ -16,7 +17,19 @@ struct RankMemory {
   std::array<Bytes, kMemoryCategories> at_peak{};  // by MemoryCategory
 };
 
+// What the process did before the first step. cuBLAS's handle belongs to a thread, and PyTorch
+// allocates its workspace at the handle's first product (aten/src/ATen/cuda/CublasHandlePool.cpp):
+// in a fresh process forward's in the first forward and that of autograd's thread in the first
+// backward, beside what is free then. One that trained other models has both from the start.
+enum class Process : std::uint8_t { kFresh, kTrainedBefore };
+
+struct Workspaces {
+  Bytes each{0};  // forward's and backward's; 0: there are none, or the program's setup has them
+  Process process = Process::kFresh;
+};
+
 // Without `reserved`, which takes a walk through every allocation, it is the peak.
-RankMemory rank_memory(const Program& program, const RankProgram& rank, bool reserved = true);
+RankMemory rank_memory(const Program& program, const RankProgram& rank, bool reserved = true,
+                       const Workspaces& workspaces = {});
 
 }  // namespace rehearse

@@ -392,10 +392,7 @@ class RankBuilder {
       s.allocate(rank_.persistent_gradients);
       s.states = {rank_.optimizer_states};
     }
-    // A workspace for each thread of the host that issues products: forward's and backward's.
-    const Bytes half(runtime_.workspace.value / 2);
-    s.allocate(half);
-    s.allocate(half);
+    // Workspaces are made by the first step.
     s.allocate(rank_.buffers - runtime_.workspace);
   }
 

@@ -36,10 +36,10 @@ Built with(int gpus, const std::string& plan, const std::string& precision) {
   return build(text);
 }
 
-TEST_CASE("one GPU keeps its parameters, workspaces and tokens; the update makes the states") {
+TEST_CASE("one GPU keeps its parameters and tokens; the update makes the states") {
   const Built b = with(1, "", "bf16");
   const Setup& s = b.rank().setup;
-  CHECK(sums(s).stays == b.rank().parameters + b.rank().buffers);
+  CHECK(sums(s).stays == b.rank().parameters + b.rank().buffers - b.runtime.workspace);
   CHECK(sum(s.states) == b.rank().optimizer_states);
   CHECK(s.before_second.empty());
 }
@@ -47,7 +47,8 @@ TEST_CASE("one GPU keeps its parameters, workspaces and tokens; the update makes
 TEST_CASE("DDP makes its buckets twice: in the order of parameters, then of gradients") {
   const Built b = with(2, "data_parallel: 2", "bf16");
   const RankProgram& r = b.rank();
-  CHECK(sums(r.setup).stays == r.parameters + r.buffers + r.persistent_gradients);
+  CHECK(sums(r.setup).stays ==
+        r.parameters + r.buffers - b.runtime.workspace + r.persistent_gradients);
   CHECK(sum(r.setup.before_second) == r.persistent_gradients);
 }
 
@@ -55,7 +56,7 @@ TEST_CASE("FSDP builds the whole model before it keeps a share of it") {
   const Built b = with(2, "data_parallel: 2, zero_stage: 3", "fsdp-mixed");
   const RankProgram& r = b.rank();
   const SetupSums s = sums(r.setup);
-  CHECK(s.stays == r.parameters + r.buffers);
+  CHECK(s.stays == r.parameters + r.buffers - b.runtime.workspace);
   CHECK(s.most >= r.parameters + r.parameters);
   CHECK(sum(r.setup.states) == r.optimizer_states);
 }
@@ -68,6 +69,36 @@ TEST_CASE("FSDP gathers and reduces in memory of their own streams") {
       of_stream[static_cast<int>(m->change.pool)] += m->change.bytes.value;
   CHECK(of_stream[static_cast<int>(StreamKind::kCopy)] > 0);
   CHECK(of_stream[static_cast<int>(StreamKind::kData)] >= b.rank().parameters.value);  // rounded up
+}
+
+// 1,024 tokens, 32,768 words: logits of 128 MiB in fp32, activations of less than a workspace.
+constexpr const char* kWideGpt2 =
+    "{model_type: gpt2, n_layer: 2, n_embd: 64, n_head: 8, vocab_size: 32768, n_positions: 128}";
+
+TEST_CASE("in a fresh process backward's workspace takes a buffer of the logits") {
+  BuildText text;
+  text.model = kWideGpt2;
+  text.training = "micro_batch_size: 8, global_batch_size: 8, precision: bf16";
+  const Built b = build(text);
+  const Bytes workspace(b.runtime.workspace.value / 2);
+  const RankMemory fresh = rank_memory(b.program, b.rank(), true, {workspace, Process::kFresh}),
+                   used =
+                       rank_memory(b.program, b.rank(), true, {workspace, Process::kTrainedBefore});
+  CHECK(fresh.peak == used.peak);
+  // One of its own is not needed; the buffer that it cut is, once more.
+  const std::int64_t more = (fresh.reserved - used.reserved).value;
+  CHECK(more == (Bytes(std::int64_t{128} << 20) - workspace).value);
+}
+
+TEST_CASE(
+    "in a fresh process both workspaces are segments of their own where nothing as large is free") {
+  BuildText text;
+  text.model = kSmallGpt2;
+  text.training = "micro_batch_size: 1, global_batch_size: 8, precision: bf16";
+  const Built b = build(text);
+  const Bytes workspace(b.runtime.workspace.value / 2);
+  CHECK(rank_memory(b.program, b.rank(), true, {workspace, Process::kFresh}).reserved ==
+        rank_memory(b.program, b.rank(), true, {workspace, Process::kTrainedBefore}).reserved);
 }
 
 }  // namespace

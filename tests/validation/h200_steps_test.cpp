@@ -2,10 +2,12 @@
 // their predictions.
 //
 // Tolerances: the step's mean error is at most 3 % and no step is off by more than 15 %; the peak
-// of allocated memory has a mean error of at most 2 % and no error over 5 %; what ran out of memory
-// is predicted not to fit, and what ran is predicted to fit; the fastest of the plans of one
-// workload is chosen as the machine does; nine of ten steps lie in their 90 % interval. Rows that
-// this version cannot simulate are refused with a reason, and are not the majority.
+// of allocated memory has a mean error of at most 2 % and no error over 5 %; reserved memory has a
+// mean error of at most 2 %, of 3 % on one GPU in a fresh process, and three rows are off by more
+// than 8 %; what ran out of memory is predicted not to fit, and what ran is predicted to fit; the
+// fastest of the plans of one workload is chosen as the machine does; nine of ten steps lie in
+// their 90 % interval. Rows that this version cannot simulate are refused with a reason, and are
+// not the majority.
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -13,7 +15,7 @@
 #include <string_view>
 
 #include "tools/cli/measured.hpp"
-#include "tools/cli/simulation.hpp"
+#include "tools/cli/validation.hpp"
 
 namespace rehearse {
 namespace {
@@ -21,6 +23,7 @@ namespace {
 struct Row {
   MeasuredRun run;
   RunReport report;
+  Process process = Process::kFresh;
   bool of_plans = false;  // of one workload under many plans
 };
 
@@ -30,8 +33,13 @@ const std::vector<Row>& rows() {
     for (const char* name : {"h200-steps.jsonl", "h200-steps-plans.jsonl"})
       for (MeasuredRun& run :
            read_measured(std::string(REHEARSE_SOURCE_DIR) + "/tests/data/measured/" + name)) {
-        Row row{std::move(run), {}, std::string_view(name) == "h200-steps-plans.jsonl"};
-        if (!row.run.scenario.empty()) row.report = simulate(row.run.scenario.front()).report;
+        Row row{std::move(run), {}, {}, std::string_view(name) == "h200-steps-plans.jsonl"};
+        if (!row.run.scenario.empty()) {
+          Simulation s = simulate(row.run.scenario.front());
+          row.process = process_of(row.run, s);
+          if (row.process == Process::kTrainedBefore) report_memory(s, true, row.process);
+          row.report = s.report;
+        }
         out.push_back(std::move(row));
       }
     return out;
@@ -69,6 +77,30 @@ TEST_CASE("peak memory on H200 is predicted within 2 % in the mean") {
     sum += std::abs(error);
     ++count;
   }
+  REQUIRE(count >= 45);
+  INFO("mean " << 100 * sum / count << " % of " << count);
+  CHECK(sum / count <= 0.02);
+}
+
+// Of processes that had trained before, where the workspaces lie depends on what they trained.
+TEST_CASE("reserved memory on H200 is predicted, of fresh processes on one GPU to 3 %") {
+  double sum = 0;
+  int count = 0, fresh = 0, far = 0;
+  for (const Row& row : rows()) {
+    if (row.run.scenario.empty() || !row.run.reserved || row.run.out_of_memory) continue;
+    const double error = relative(static_cast<double>(row.report.peak_reserved.value),
+                                  static_cast<double>(row.run.reserved->value));
+    INFO(row.run.name << " " << 100 * error << " %");
+    if (row.process == Process::kFresh && row.run.name.find(".single.") != std::string::npos) {
+      CHECK(std::abs(error) <= 0.03);
+      ++fresh;
+    }
+    far += std::abs(error) > 0.08;
+    sum += std::abs(error);
+    ++count;
+  }
+  CHECK(fresh == 4);
+  CHECK(far <= 3);
   REQUIRE(count >= 45);
   INFO("mean " << 100 * sum / count << " % of " << count);
   CHECK(sum / count <= 0.02);

@@ -147,6 +147,8 @@ MeasuredRun run_of(const Json& row, const std::string& file) {
                        static_cast<double>(steps.size()));
   out.peak = largest(row, "peak_allocated_bytes");
   out.reserved = largest(row, "peak_reserved_bytes");
+  const auto before = list_of<std::int64_t>(row, "model_allocated_bytes");
+  if (!before.empty()) out.before_steps = Bytes(before.front());
   out.kernels = kernels_of(row);
   const std::string text = scenario_of(row).dump(1);
   out.scenario = read_scenarios(parse_text(text, file), out.name);

@@ -20,6 +20,7 @@ struct MeasuredRun {
   std::optional<Seconds> step;                        // mean over repeats
   std::optional<Bytes> peak;                          // allocated, largest over ranks
   std::optional<Bytes> reserved;                      // likewise
+  std::optional<Bytes> before_steps;                  // allocated on rank 0 before the first
   std::vector<std::pair<int, KernelTotals>> kernels;  // of profiled ranks; may be empty
   std::vector<Scenario> scenario;  // one; empty when this version cannot simulate the run
   std::string refused;             // the reason, then

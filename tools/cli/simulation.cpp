@@ -10,13 +10,13 @@
 #include "models/op_graph.hpp"
 #include "sim/base/format.hpp"
 #include "strategies/build_program.hpp"
-#include "strategies/memory.hpp"
 #include "strategies/priced_segment.hpp"
 #include "strategies/segments/recompute.hpp"
 #include "strategies/step_clock.hpp"
 #include "strategies/step_power.hpp"
 #include "tools/cli/evidence.hpp"
 #include "tools/cli/interval.hpp"
+#include "tools/cli/process_memory.hpp"
 #include "tools/cli/serving.hpp"
 
 namespace rehearse {
@@ -124,7 +124,12 @@ void report_economics(Simulation& s, PowerMeter& meter) {
                         s.cluster.pue, 0};
 }
 
-void report_memory(Simulation& s, bool reserved) {
+void report_memory(Simulation& s, bool reserved) { report_memory(s, reserved, Process::kFresh); }
+
+void report_memory(Simulation& s, bool reserved, Process process) {
+  // In inference one thread issues all products, and its workspace is among the residents.
+  const bool trains = s.plan.task == Task::kTraining;
+  const Workspaces workspaces{trains ? Bytes(s.runtime.workspace.value / 2) : Bytes(0), process};
   RunReport& r = s.report;
   int communicators = 0;
   for (int n : {s.plan.tensor, s.plan.context, s.plan.replicas(), s.plan.pipeline})
@@ -134,7 +139,7 @@ void report_memory(Simulation& s, bool reserved) {
   const Bytes buffers = s.cluster.communicator_memory * communicators;
   Bytes least_left = s.cluster.gpu.usable_memory;
   for (const RankProgram& rank : s.program.ranks) {
-    const RankMemory m = rank_memory(s.program, rank, reserved);
+    const RankMemory m = rank_memory(s.program, rank, reserved, workspaces);
     r.kv_cache_peak = max(r.kv_cache_peak, rank.cache);
     const Gpu& gpu = s.cluster.gpu_of_type(s.program.machines[rank.machine].gpu_type);
     const Bytes left = gpu.usable_memory - gpu.context_memory - buffers - m.reserved;

@@ -8,8 +8,6 @@
 #include <numeric>
 #include <thread>
 
-#include "tools/cli/simulation.hpp"
-
 namespace rehearse {
 namespace {
 
@@ -28,7 +26,9 @@ ValidatedRun validate_run(MeasuredRun run, bool kernels) {
   try {
     SimulationOptions options;
     options.merge = !kernels;
-    const Simulation simulation = simulate(out.run.scenario.front(), options);
+    Simulation simulation = simulate(out.run.scenario.front(), options);
+    if (process_of(out.run, simulation) == Process::kTrainedBefore)
+      report_memory(simulation, true, Process::kTrainedBefore);
     out.report = simulation.report;
     if (kernels) out.kernels = compare_kernels(out.run, simulation);
   } catch (const UserError& e) {
@@ -58,6 +58,15 @@ std::vector<double> ranks(const std::vector<double>& values) {
 }
 
 }  // namespace
+
+Process process_of(const MeasuredRun& run, const Simulation& simulation) {
+  const RankProgram& rank = simulation.program.ranks.front();
+  const Bytes workspaces = simulation.runtime.workspace;
+  if (!run.before_steps || workspaces.value == 0) return Process::kFresh;
+  const Bytes model = rank.parameters + rank.persistent_gradients + rank.buffers - workspaces;
+  const Bytes one(workspaces.value / 2);
+  return *run.before_steps < model + one ? Process::kFresh : Process::kTrainedBefore;
+}
 
 std::vector<ValidatedRun> validate_runs(std::vector<MeasuredRun> runs,
                                         const ValidationOptions& options) {

@@ -8,6 +8,7 @@
 #include "tools/cli/error_summary.hpp"
 #include "tools/cli/kernel_comparison.hpp"
 #include "tools/cli/measured.hpp"
+#include "tools/cli/process_memory.hpp"
 
 namespace rehearse {
 
@@ -26,6 +27,10 @@ struct ValidationOptions {
   int jobs = 1;          // runs simulated at the same time
   bool kernels = false;  // compare totals by kernel class
 };
+
+// Whether the process of a run had trained before: the workspaces of its products, which stay
+// allocated for good, were there before the first step.
+Process process_of(const MeasuredRun& run, const Simulation& simulation);
 
 // Simulates every run; the order is kept. A plan that cannot be simulated becomes
 // a refused run.
