@@ -85,6 +85,10 @@ struct Runtime {
   // Of the host's memory, in an update of offloaded states by all its processors; 0: not known.
   BytesPerSecond host_update_bandwidth{0};
   Seconds host_per_collective{0};
+  // What checking one costs, and for each rank of its group beyond the first, where
+  // `checks_collectives`: torch.distributed in debug mode DETAIL compares shapes by gloo before.
+  Seconds host_per_check{0}, host_per_checked_rank{0};
+  bool checks_collectives = false;
   Seconds host_per_message{0};
   Seconds host_per_unshard{0};        // FSDP: hooks around one gather
   Seconds host_per_reduce{0};         // and around one reduction
@@ -158,6 +162,11 @@ struct Runtime {
 
   const Runtime& in_blocks() const { return blocks.empty() ? *this : blocks.front(); }
   const OperatorTemplate& of(OpKind kind) const;
+  // What issuing one collective of so many ranks costs.
+  Seconds collective_host(int ranks) const {
+    return host_per_collective +
+           (checks_collectives ? host_per_check + host_per_checked_rank * (ranks - 1) : Seconds(0));
+  }
   // What the allocator takes for a request.
   Bytes allocated(Bytes requested) const;
 };

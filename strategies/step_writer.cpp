@@ -24,7 +24,7 @@ void StepWriter::kernel(StreamKind stream, Activity activity, const std::string&
 
 void StepWriter::collective(StreamKind stream, CollectiveOp op, GroupKind group, Bytes bytes,
                             const std::string& label) {
-  pending_host_ += runtime_.host_per_collective;
+  pending_host_ += runtime_.collective_host(program_.groups[static_cast<int>(group)].ranks);
   emit(RunCollective{{op, group, bytes}, stream, program_.intern(label), keys_++});
 }
 

@@ -42,15 +42,16 @@ void SegmentBuilder::kernels(const std::vector<Kernel>& list, const Op& op, Seco
       if (k.synchronizes) emit({Synchronize{}, Seconds(0), label, activity_});
       continue;
     }
-    emit({Overlap{beside_.front(), k, rt.host_per_kernel}, rt.host_per_collective, label,
-          activity_});
+    const Seconds issuing = rt.collective_host(ranks_of(options_, beside_.front().group));
+    emit({Overlap{beside_.front(), k, rt.host_per_kernel}, issuing, label, activity_});
     beside_.pop_front();
   }
 }
 
 void SegmentBuilder::collective(CollectiveOp op, Bytes bytes, const Op& at, GroupKind group) {
-  if (ranks_of(options_, group) == 1) return;
-  emit({CollectiveWork{op, group, bytes}, context_.runtime.host_per_collective,
+  const int ranks = ranks_of(options_, group);
+  if (ranks == 1) return;
+  emit({CollectiveWork{op, group, bytes}, context_.runtime.collective_host(ranks),
         program_.intern(at.name), activity_});
 }
 

@@ -1,0 +1,58 @@
+#include "tests/unit/runtime_scenarios.hpp"
+
+namespace rehearse {
+namespace {
+
+using namespace runtime_test;
+using S = RuntimeScenario;
+
+constexpr const char* kChecked = "{name: nanotron, behaviour: {checks_collectives: true}}";
+
+// Host time of the collectives of a block's two passes, in microseconds, and how many there are.
+struct Collectives {
+  int count = 0;
+  double host = 0;
+};
+
+Collectives of_block(const Simulation& s) {
+  Collectives out;
+  for (const Segment& g : s.program.segments) {
+    if (g.name != "block forward" && g.name != "block backward") continue;
+    for (const Instr& i : g.instrs)
+      if (std::holds_alternative<CollectiveWork>(i.what) || std::holds_alternative<Overlap>(i.what)) {
+        ++out.count;
+        out.host += i.host.value * 1e6;
+      }
+  }
+  return out;
+}
+
+// Four ranks check for 145 us and 285 us a further rank: 1,000 us a collective.
+TEST_CASE("nanotron: checked collectives cost the host by ranks of their group", "[runtime]") {
+  S plain;
+  plain.runtime = "nanotron";
+  plain.gpus = 4;
+  plain.plan = "tensor_parallel: 4, sequence_parallel: true";
+  S checked = plain;
+  checked.runtime = kChecked;
+  const Collectives before = of_block(plain.run()), after = of_block(checked.run());
+  REQUIRE(before.count == 10);
+  REQUIRE(after.count == 10);
+  CHECK(after.host - before.host == Approx(10 * (145 + 3 * 285)));
+}
+
+TEST_CASE("nanotron: messages of a pipeline are not checked", "[runtime]") {
+  S plain;
+  plain.runtime = "nanotron";
+  plain.gpus = 2;
+  plain.batch = 8;
+  plain.plan = "pipeline_parallel: 2, pipeline_messages: blocking";
+  S checked = plain;
+  checked.runtime = kChecked;
+  const double seconds = checked.run().report.step_time.value - plain.run().report.step_time.value;
+  // The gradient's norm alone is added up over the pipeline.
+  CHECK(seconds * 1e6 <= 145 + 285 + 1);
+}
+
+}  // namespace
+}  // namespace rehearse
