@@ -224,14 +224,15 @@ def mosaicml(t, out):
 
 
 def balanced(m, stages):
-    """Layers a stage as nanotron cuts: blocks in order, the head weighing as its product does."""
+    """Layers a stage as nanotron's build_model cuts: blocks in order, the head weighing as its product does; the block whose
+    sum first passes a stage's share is still that stage's."""
     layer = m["hidden"] * (4 * m["hidden"] + 3 * m["ffn"])
-    share = (m["layers"] * layer + m["hidden"] * m["vocab"]) / stages
+    whole = m["layers"] * layer + m["hidden"] * m["vocab"]
     counts, stage = [0] * stages, 0
     for i in range(m["layers"]):
-        if (i + 1) * layer > (stage + 1) * share * (1 + 1e-9):
-            stage = min(stage + 1, stages - 1)
         counts[stage] += 1
+        if (i + 1) * layer * stages > (stage + 1) * whole:
+            stage += 1
     return counts
 
 
@@ -246,23 +247,26 @@ def playbook(t, out):
     rows = [{"name": r["id"], "model": "*m" + r["model"], "cluster.nodes": r["n_gpus"] // 8,
              "training.micro_batch_size": r["mbs"],
              "plan.tensor_parallel": r["tp"], "plan.pipeline_parallel": r["pp"], "plan.data_parallel": r["dp"],
-             "plan.zero_stage": r["zero"],
+             "plan.zero_stage": r["zero"], "plan.bucket_size": "1 TiB" if r["zero"] == 1 else None,
              "plan.stage_layers": balanced(t["meta"]["common"]["models"][r["model"]], r["pp"]) if r["pp"] > 1 else None,
+             "runtime.behaviour.checks_collectives": True if r["pp"] > 1 and r["n_gpus"] > 8 else None,
              "measured.tokens_per_second_per_gpu": r["tokens_per_s"] / r["n_gpus"],
-             "measured.peak_memory": f"{r['gpu_mem_GB']} GB" if r["gpu_mem_GB"] else None} for r in t["rows"]]
+             "measured.peak_reserved": f"{r['gpu_mem_GB']} GiB" if r["gpu_mem_GB"] else None} for r in t["rows"]]
     write(out, {"title": "Hugging Face, The Ultra-Scale Playbook: benchmark of nanotron",
                 "repository": "vinjn/nanotron-ultrascale-playbook, huggingface/nanotron",
                 "path": "assets/data/benchmarks/benchmarks_interactive.html; scripts/scaling_benchmarks.py",
                 "commit": "924e4d0b88e0; 2411b022a75f", "licence": "Apache-2.0"},
-          ["AWS p5 hosts: eight H100, 32 EFA ports of 100 Gb/s; schedule 1F1B with blocking messages, no recomputation; layers are cut by cost, head included (nanotron's get_block_compute_costs)",
-           "gradients are reduced in DDP's buckets of 25 MB of bf16, which are 50 MB in the fp32 that travels",
-           "not known: the script that made the table measures pipeline runs anew that are older than some job, and the table has both; in pipelines over several hosts a layer takes 2 ms for every tensor-parallel rank more than without a pipeline, and about 90 pipeline runs a further 0.3 s a message",
+          ["AWS p5 hosts: eight H100, 32 EFA ports of 100 Gb/s; schedule 1F1B with blocking messages, no recomputation; layers are cut by cost, head included (nanotron's get_block_compute_costs and build_model; where the head would not be on the last stage, it is put there)",
+           "gradients are reduced in DDP's buckets of 25 MB of bf16, which are 50 MB in the fp32 that travels; with ZeRO 1 nanotron makes no DDP and reduces all at once after the last micro-batch (sync_gradients_across_dp)",
+           "pipelines over several hosts ran with torch.distributed's checks of collectives: the script measures pipelines anew that are older than some job, and its launcher (run_multinode.sh) sets TORCH_DISTRIBUTED_DEBUG=DETAIL in later versions; that it is these runs is read off their times (one run without a pipeline, repeated, took 4.7 times as long, as if checked)",
+           "not known: about 70 pipeline runs, on one host too, took a quarter of a second a message more",
            "tensor parallelism with reduce-scatter and all-gather (the script's mode), ranks ordered tp, dp, pp",
-           "bf16 parameters, fp32 gradient accumulation and optimizer; FlashAttention 2"],
+           "bf16 parameters, fp32 gradient accumulation and optimizer; FlashAttention 2",
+           "memory: GiB (nanotron writes bytes / 1024^3 and calls it GB) that the allocator reserved: the source does not say which, and the largest, 77.4, is what a GPU of 79.1 GiB leaves"],
           {"cluster": {"name": "aws-p5"},
            "training": {"sequence_length": 4096, "global_batch_size": 256, "precision": "mixed"},
            "plan": {"bucket_size": "50 MiB", "sequence_parallel": True, "vocabulary_parallel": True, "pipeline_messages": "blocking"},
-           "runtime": "nanotron"}, rows, {k: v for k, v in models.items() if k[1:] in used},
+           "runtime": {"name": "nanotron"}}, rows, {k: v for k, v in models.items() if k[1:] in used},
           ["model", "cluster.nodes"])
 
 
