@@ -19,7 +19,8 @@ Collectives of_block(const Simulation& s) {
   for (const Segment& g : s.program.segments) {
     if (g.name != "block forward" && g.name != "block backward") continue;
     for (const Instr& i : g.instrs)
-      if (std::holds_alternative<CollectiveWork>(i.what) || std::holds_alternative<Overlap>(i.what)) {
+      if (std::holds_alternative<CollectiveWork>(i.what) ||
+          std::holds_alternative<Overlap>(i.what)) {
         ++out.count;
         out.host += i.host.value * 1e6;
       }

@@ -93,8 +93,8 @@ TEST_CASE("torchtitan's FSDP2 with recomputation of operators, in bf16 and float
 }
 
 TEST_CASE("nanotron's pipelines over hosts, tensor parallel 8, whose collectives are checked") {
-  std::vector<MeasuredRun> runs = read_measured(std::string(REHEARSE_SOURCE_DIR) +
-                                                "/tests/data/published/hf_ultrascale_playbook.yaml");
+  std::vector<MeasuredRun> runs = read_measured(
+      std::string(REHEARSE_SOURCE_DIR) + "/tests/data/published/hf_ultrascale_playbook.yaml");
   std::erase_if(runs, [](const MeasuredRun& r) {
     return r.name.find("_n4_dp2_tp8_pp2_") == r.name.npos || r.name.ends_with("_z0");
   });
