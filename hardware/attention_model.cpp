@@ -160,6 +160,11 @@ std::shared_ptr<const AttentionModel> read_attention_model(Reader& efficiency) {
     reader.error("backward_efficiency", "an efficiency must be positive");
     model->backward_efficiency = 1;
   }
+  model->throttles_as = reader.optional<double>("throttles_as", model->throttles_as);
+  if (!(model->throttles_as > 0)) {
+    reader.error("throttles_as", "a part of a product's power must be positive");
+    model->throttles_as = 1;
+  }
   model->backward_source = reader.optional<std::string>("backward_source", model->backward_source);
   reader.finish();
   return model->forward.table == nullptr ? nullptr : model;

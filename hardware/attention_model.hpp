@@ -41,6 +41,9 @@ struct AttentionModel {
   YardstickTable decode;
   double backward_efficiency = 1;
   std::string backward_source;
+  // What a FLOP counts of a matrix product's where the power limit slows a step: the tensor cores
+  // of attention wait for softmax.
+  double throttles_as = 1;
   // FlashAttention 1's rates; 0: not known, and its works are priced like the others.
   FlopsPerSecond first_forward{0}, first_backward{0};
   std::string first_source;

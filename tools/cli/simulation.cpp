@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "hardware/attention_model.hpp"
 #include "models/fine_tuning.hpp"
 #include "models/op_graph.hpp"
 #include "sim/base/format.hpp"
@@ -204,7 +205,9 @@ Flops step_flops(const Program& program, const RankProgram& rank, const Gpu& gpu
   const auto of_kernel = [&](const Kernel& k) {
     const auto* product = std::get_if<GemmWork>(&k.work);
     const bool narrow = product && product->dtype == DType::kFp8;
-    return flops(k.work).value *
+    const bool attends = gpu.attention && std::holds_alternative<AttentionWork>(k.work);
+    const double drawn = attends ? gpu.attention->throttles_as : 1.0;
+    return flops(k.work).value * drawn *
            (narrow ? gpu.peak_of(DType::kBf16).value / gpu.peak_of(DType::kFp8).value : 1.0);
   };
   std::vector<double> of_segment;
