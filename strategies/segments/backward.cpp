@@ -129,9 +129,12 @@ void SegmentBuilder::store_gradient(TensorId p, const Op& op, GradientStore stor
     kernels(template_kernels(context_, rt.cast_gradient, base), op, rt.cast_gradient.host);
   const bool fused = rt.fused_gradient_accumulation && is_product(op.kind);
   if (fused || (store == GradientStore::kFresh && !rt.persistent_gradients)) return;
-  if (store != GradientStore::kCopyOut)
-    kernels(template_kernels(context_, rt.accumulate_gradient, base), op,
+  if (store != GradientStore::kCopyOut) {
+    TrafficBase sum = base;  // whose elements are those of the accumulated gradient
+    sum.element = max(base.element, size_of(options_.gradient));
+    kernels(template_kernels(context_, rt.accumulate_gradient, sum), op,
             rt.accumulate_gradient.host);
+  }
   if (store == GradientStore::kCopyOut || store == GradientStore::kAccumulateCopyOut) {
     MemoryWork copy{"vectorized", base.parameters, base.parameters,
                     base.parameters.value / base.element.value};
