@@ -90,6 +90,7 @@ std::vector<TensorId> kept(const OpGraph& graph, const std::vector<bool>& wanted
       add_statistics();
       break;
     case OpKind::kCrossEntropy:  // log_softmax keeps its result, the likelihood its targets
+      if (op.outputs.size() == 1) keeps.push_back(op.inputs.at(0));  // a fused one, its logits
       keeps.push_back(op.inputs.at(1));
       add_statistics();
       break;

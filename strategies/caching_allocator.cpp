@@ -96,6 +96,24 @@ CachingAllocator::Handle CachingAllocator::new_block(const Block& b) {
   return h;
 }
 
+CachingAllocator::Handle CachingAllocator::grow(std::int64_t size, bool small) {
+  Handle& end = last(small);
+  const bool extends = end && blocks_[end].free;
+  const std::int64_t page = (small ? 2 : 20) * kMiB;
+  const std::int64_t more = up(size - (extends ? blocks_[end].size : 0), page);
+  reserved_ += more;
+  if (extends) {
+    Pool& free = pool(small);
+    free.erase(free.place_of(blocks_, blocks_[end].size, blocks_[end].address));
+    blocks_[end].size += more;
+    return end;
+  }
+  const std::int64_t address = end ? blocks_[end].address + blocks_[end].size : 0;
+  const Handle h = new_block({more, address, end, 0, false, small});
+  if (end) blocks_[end].next = h;
+  return end = h;
+}
+
 CachingAllocator::Handle CachingAllocator::allocate(Bytes bytes) {
   const std::int64_t size = up(bytes.value > 0 ? bytes.value : 1, kRound);
   const bool small = size <= kMiB;
@@ -106,13 +124,15 @@ CachingAllocator::Handle CachingAllocator::allocate(Bytes bytes) {
   Handle h = 0;
   if (found) {
     h = free.at(place);
+  } else if (expandable_) {
+    h = grow(size, small);
   } else {
     const std::int64_t whole = segment_size(size);
     h = new_block({whole, reserved_, 0, 0, false, small});
     reserved_ += whole;
   }
   const std::int64_t left = blocks_[h].size - size;
-  if (small ? left < kRound : left <= kMiB) {
+  if (small || expandable_ ? left < kRound : left <= kMiB) {
     allocated_ += left;
     if (found) free.erase(place);
     blocks_[h].free = false;
@@ -121,7 +141,10 @@ CachingAllocator::Handle CachingAllocator::allocate(Bytes bytes) {
   const Handle next = blocks_[h].next;
   const std::int64_t address = blocks_[h].address + size;
   const Handle rest = new_block({left, address, h, next, true, small});
-  if (next) blocks_[next].previous = rest;
+  if (next)
+    blocks_[next].previous = rest;
+  else
+    last(small) = rest;
   Block& taken = blocks_[h];
   taken.next = rest;
   taken.size = size;
@@ -158,7 +181,10 @@ void CachingAllocator::release(Handle h) {
     blocks_[into].size += blocks_[from_right].size;
     const Handle next = blocks_[from_right].next;
     blocks_[into].next = next;
-    if (next) blocks_[next].previous = into;
+    if (next)
+      blocks_[next].previous = into;
+    else
+      last(blocks_[into].small) = into;
     unused_.push_back(from_right);
   };
   if (joins_right) join(h, right);

@@ -15,9 +15,14 @@ namespace rehearse {
 // Requests are rounded to 512 bytes. Up to 1 MiB they come from segments of 2 MiB; from 1 to 10 MiB
 // from segments of 20 MiB; above, from a segment of their own, rounded to 2 MiB. A block is split
 // when more than 512 bytes (small) or 1 MiB (large) would be left.
+//
+// With expandable segments (PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True) there is one segment
+// for small and one for large requests, which grow at their ends, by what is missing behind a free
+// block there: in pages of 2 and 20 MiB. A block is split when 512 bytes would be left.
 class CachingAllocator {
  public:
   using Handle = std::uint32_t;
+  explicit CachingAllocator(bool expandable = false) : expandable_(expandable) {}
   Handle allocate(Bytes size);
   void release(Handle handle);
   Bytes reserved() const { return Bytes(reserved_); }
@@ -51,11 +56,17 @@ class CachingAllocator {
   };
 
   Pool& pool(bool small) { return small ? small_ : large_; }
+  // The block at the end of expandable segments, 0: none yet.
+  Handle& last(bool small) { return small ? last_small_ : last_large_; }
+  // A free block of at least so much at the end of expandable segments, in no pool.
+  Handle grow(std::int64_t size, bool small);
   Handle new_block(const Block& b);
 
   Blocks blocks_{1};  // by handle; 0 is none
   std::vector<Handle> unused_;
   Pool small_, large_;
+  bool expandable_ = false;
+  Handle last_small_ = 0, last_large_ = 0;  // of expandable segments, the blocks at their ends
   std::int64_t reserved_ = 0, allocated_ = 0;
 };
 

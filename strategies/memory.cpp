@@ -74,8 +74,9 @@ constexpr int kSettlingSteps = 3;
 // Every allocation and free of a run's first steps, in order, through the caching allocator.
 class Reserved {
  public:
-  Reserved(const Program& program, const RankProgram& rank, const Workspaces& workspaces)
-      : program_(program), rank_(rank), workspaces_(workspaces), passes_(rank.steps.passes()) {
+  Reserved(const Program& program, const RankProgram& rank, const Allocation& allocation)
+      : program_(program), rank_(rank), allocation_(allocation), passes_(rank.steps.passes()) {
+    pools_.fill(CachingAllocator(allocation.expandable_segments));
     for (std::uint32_t p = 0; p < passes_.size(); ++p) {
       for (const Step& step : rank.steps.pass(p)) {
         if (const auto* run = std::get_if<RunSegment>(&step.work)) {
@@ -159,11 +160,11 @@ class Reserved {
   void make_workspace(Thread thread) {
     if (has_workspace_[thread]) return;
     has_workspace_[thread] = true;
-    if (workspaces_.each.value > 0) pool(StreamKind::kCompute).allocate(workspaces_.each);
+    if (allocation_.workspace.value > 0) pool(StreamKind::kCompute).allocate(allocation_.workspace);
   }
 
   void set_up() {
-    if (workspaces_.process == Process::kTrainedBefore) {
+    if (allocation_.process == Process::kTrainedBefore) {
       make_workspace(kMain);
       make_workspace(kAutograd);
     }
@@ -239,7 +240,7 @@ class Reserved {
 
   const Program& program_;
   const RankProgram& rank_;
-  Workspaces workspaces_;
+  Allocation allocation_;
   std::array<bool, kThreads> has_workspace_{};
   std::vector<std::vector<Change>> passes_;
   std::array<CachingAllocator, kStreamKinds> pools_;
@@ -252,7 +253,7 @@ class Reserved {
 }  // namespace
 
 RankMemory rank_memory(const Program& program, const RankProgram& rank, bool reserved,
-                       const Workspaces& workspaces) {
+                       const Allocation& allocation) {
   std::vector<Effect> segments;
   for (const Segment& segment : program.segments) segments.push_back(effect_of(segment));
   std::vector<Effect> passes;
@@ -291,7 +292,7 @@ RankMemory rank_memory(const Program& program, const RankProgram& rank, bool res
   }
   out.peak = Bytes(total(best));
   for (std::size_t i = 0; i < best.size(); ++i) out.at_peak[i] = Bytes(best[i]);
-  out.reserved = reserved ? max(out.peak, Reserved(program, rank, workspaces).run()) : out.peak;
+  out.reserved = reserved ? max(out.peak, Reserved(program, rank, allocation).run()) : out.peak;
   return out;
 }
 

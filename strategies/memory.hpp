@@ -23,13 +23,16 @@ struct RankMemory {
 // backward, beside what is free then. One that trained other models has both from the start.
 enum class Process : std::uint8_t { kFresh, kTrainedBefore };
 
-struct Workspaces {
-  Bytes each{0};  // forward's and backward's; 0: there are none, or the program's setup has them
+// How a process uses the allocator, beside the program.
+struct Allocation {
+  Bytes workspace{0};  // forward's, and backward's; 0: there are none, or the program's setup has
+                       // them
   Process process = Process::kFresh;
+  bool expandable_segments = false;
 };
 
 // Without `reserved`, which takes a walk through every allocation, it is the peak.
 RankMemory rank_memory(const Program& program, const RankProgram& rank, bool reserved = true,
-                       const Workspaces& workspaces = {});
+                       const Allocation& allocation = {});
 
 }  // namespace rehearse

@@ -39,6 +39,7 @@ KernelTemplate read_kernel(const Value& v, Diagnostics& d) {
   const std::string of = r.optional<std::string>("of", "");
   if (!of.empty() && of != "parameters") r.error("of", "'" + of + "' is not 'parameters'");
   k.of_parameters = of == "parameters";
+  k.before_gather = r.optional<bool>("before_gather", false);
   k.count = static_cast<int>(r.count("count", 1));
   k.synchronizes = r.optional<bool>("synchronizes", false);
   k.host = r.optional<Seconds>("host", Seconds(0));
@@ -126,7 +127,9 @@ void read_behaviour(Reader r, Runtime& out) {
   out.fused_residual_gradients = r.optional<bool>("fused_residual_gradients", false);
   out.flash_attention = static_cast<int>(r.count("flash_attention", 0, 0));
   out.loss_in_place = r.optional<bool>("loss_in_place", false);
+  out.fused_loss = r.optional<bool>("fused_loss", false);
   out.regathers_sequence = r.optional<bool>("regathers_sequence", false);
+  out.gathers_fp8 = r.optional<bool>("gathers_fp8", false);
   out.overlaps_tensor_communication = r.optional<bool>("overlaps_tensor_communication", false);
   out.vocabulary_multiple = r.count("vocabulary_multiple", 1);
   out.recomputes_whole_block = r.optional<bool>("recomputes_whole_block", false);
@@ -139,6 +142,7 @@ void read_behaviour(Reader r, Runtime& out) {
   const auto held = r.list<std::string>("held_tensors");
   out.held_tensors.insert(held.begin(), held.end());
   out.allocation_granularity = r.optional<Bytes>("allocation_granularity", Bytes(1));
+  out.expandable_segments = r.optional<bool>("expandable_segments", false);
   out.workspace = r.optional<Bytes>("workspace", Bytes(0));
   out.first_bucket = r.optional<Bytes>("first_bucket", Bytes(0));
   out.copies_gradients = r.optional<bool>("copies_gradients", false);

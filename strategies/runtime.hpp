@@ -38,6 +38,7 @@ struct KernelTemplate {
   std::int64_t matrices_by = 0, matrices_not_by = 0;
   std::int64_t columns_per_block = 0;  // a reduction over rows with a block so many columns wide
   bool of_parameters = false;          // in backward: makes gradients of parameters, not of inputs
+  bool before_gather = false;          // casts the rank's own part where that is gathered in fp8
 };
 
 struct PassTemplate {
@@ -121,9 +122,14 @@ struct Runtime {
   // cuDNN); 0: what the GPU's files measure.
   int flash_attention = 0;
   bool loss_in_place = false;  // the loss turns its logits into their own gradient
+  // The loss reads the logits as the head gives them, casts inside its kernels, and keeps them
+  // alone.
+  bool fused_loss = false;
   // Under sequence parallelism a product keeps its part of the sequence and gathers the rest again
   // in backward, and so does attention with gathered keys (Korthikanti et al. 2022, section 4.2.2).
   bool regathers_sequence = false;
+  // Products in fp8 gather a sequence that is fp8 already, and so do their output's gradients.
+  bool gathers_fp8 = false;
   // Backward of a product beside communication: its input is gathered again during dgrad, the
   // input's gradient is reduced during wgrad (Megatron's LinearWithGradAccumulation).
   bool overlaps_tensor_communication = false;
@@ -141,6 +147,7 @@ struct Runtime {
   // Runs of consecutive operators of these kinds are one kernel in forward.
   std::set<OpKind> fused_operators;
   Bytes allocation_granularity{1};
+  bool expandable_segments = false;  // PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
   Bytes workspace{0};
   Bytes first_bucket{0};          // DDP's first bucket; 0: as large as the others
   bool copies_gradients = false;  // gradients are computed apart and copied into their buckets

@@ -50,14 +50,17 @@ std::string name_of_path(const std::string& text) {
                                                                    : path.filename().string();
 }
 
-// A runtime may build on another: `base` names it.
-Value with_base(const std::string& kind, Value v) {
+// A runtime may build on another, and that on a third: `base` names it.
+constexpr int kMostBases = 4;
+
+Value with_base(const std::string& kind, Value v, int above = 0) {
   const Value* base = v.find("base");
   if (kind != "runtimes" || !base || !base->is_scalar()) return v;
   const std::string file = catalog_file(kind, base->as_scalar().text, base->mark());
-  const Value below = parse_file(file);
-  if (!below.is_map() || below.find("base"))
-    throw UserError(base->mark(), "runtime: its base has a base itself");
+  if (above == kMostBases)
+    throw UserError(base->mark(), "runtime: too many bases, or one that is its own");
+  const Value below = with_base(kind, parse_file(file), above + 1);
+  if (!below.is_map()) throw UserError(base->mark(), "runtime: its base is no mapping");
   v.erase("base");
   return merged(below, v);
 }

@@ -70,7 +70,7 @@ void SegmentBuilder::backward_communication(const Op& op) {
     collective(sp ? CollectiveOp::kReduceScatter : CollectiveOp::kAllReduce,
                graph_.tensor(op.outputs[0]).bytes(), op);
   if (op.kind == OpKind::kScatter && sp && (!role_.first || options_.vocabulary_parallel))
-    collective(CollectiveOp::kAllGather, graph_.tensor(op.inputs[0]).bytes(), op);
+    collective(CollectiveOp::kAllGather, gathered(op, false), op);
   if (op.kind == OpKind::kSequenceToHeads || op.kind == OpKind::kHeadsToSequence)
     collective(CollectiveOp::kAllToAll,
                max(graph_.tensor(op.inputs[0]).bytes(), graph_.tensor(op.outputs[0]).bytes()), op,
@@ -363,7 +363,8 @@ void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {
     const bool product = is_product(op.kind);
     const bool weights = step.kind == GradKind::kParameters && product;
     const bool last = i + 1 == steps.size() || steps[i + 1].forward != step.forward;
-    const bool in_place = op.kind == OpKind::kCrossEntropy && context_.runtime.loss_in_place;
+    const bool in_place = op.kind == OpKind::kCrossEntropy && context_.runtime.loss_in_place &&
+                          !context_.runtime.fused_loss;
     if (!weights || part != Part::kInputs) {
       recompute_before(index);
       collect_views(op.outputs[0]);

@@ -106,6 +106,7 @@ class SegmentBuilder {
 
   void forward_operator(const Op& op, const std::set<TensorId>& keep, const FusedRun* run);
   void forward_kernels_of(const Op& op);
+  Bytes gathered(const Op& op, bool forward) const;  // of a gather's or a scatter's all_gather
   void forward_communication(const Op& op);
   void backward_communication(const Op& op);
   static bool is_expert_exchange(OpKind kind);

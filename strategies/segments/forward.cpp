@@ -51,11 +51,16 @@ Bytes SegmentBuilder::counts_bytes() const {
   return Bytes(0);
 }
 
+Bytes SegmentBuilder::gathered(const Op& op, bool forward) const {
+  const Bytes whole = graph_.tensor(forward ? op.outputs[0] : op.inputs[0]).bytes();
+  return gathered_in_fp8(context_, graph_, op, forward) ? Bytes(whole.value / 2) : whole;
+}
+
 void SegmentBuilder::forward_communication(const Op& op) {
   const bool sp = options_.sequence_parallel;
   const Bytes in = graph_.tensor(op.inputs.empty() ? op.outputs[0] : op.inputs[0]).bytes();
   if (op.kind == OpKind::kGather && sp)
-    collective(CollectiveOp::kAllGather, graph_.tensor(op.outputs[0]).bytes(), op);
+    collective(CollectiveOp::kAllGather, gathered(op, true), op);
   if (op.kind == OpKind::kScatter && (!role_.first || options_.vocabulary_parallel))
     collective(sp ? CollectiveOp::kReduceScatter : CollectiveOp::kAllReduce, in, op);
   if (op.kind == OpKind::kSequenceToHeads || op.kind == OpKind::kHeadsToSequence)

@@ -73,10 +73,30 @@ Kernel fused_kernel(const KernelContext& c, const OpGraph& g, const FusedRun& ru
   return {w, c.names.intern(name)};
 }
 
+namespace {
+
+// The loss without the cast of its logits and without probabilities.
+void fuse_loss(OpGraph& graph) {
+  const auto loss = std::find_if(graph.ops.begin(), graph.ops.end(),
+                                 [](const Op& o) { return o.kind == OpKind::kCrossEntropy; });
+  if (loss == graph.ops.end()) return;
+  loss->outputs.resize(1);
+  const TensorId logits = loss->inputs[0];
+  const auto cast = std::find_if(graph.ops.begin(), graph.ops.end(), [&](const Op& o) {
+    return o.kind == OpKind::kCast && o.outputs[0] == logits;
+  });
+  if (cast == graph.ops.end()) return;
+  loss->inputs[0] = cast->inputs[0];
+  graph.ops.erase(cast);
+}
+
+}  // namespace
+
 OpGraph with_fused_tensors(OpGraph graph, const Runtime& runtime) {
+  if (runtime.fused_loss) fuse_loss(graph);
   for (Op& op : graph.ops) {
     if (op.kind == OpKind::kSwiGlu && runtime.fused_activation) op.outputs.resize(1);
-    if (op.kind == OpKind::kCrossEntropy && runtime.loss_in_place)
+    if (op.kind == OpKind::kCrossEntropy && runtime.loss_in_place && !runtime.fused_loss)
       graph.tensors[static_cast<std::size_t>(op.outputs.at(1))].view_of = op.inputs[0];
   }
   return graph;

@@ -68,6 +68,12 @@ void append(std::vector<Kernel>& to, std::vector<Kernel> from) {
 
 }  // namespace
 
+bool gathered_in_fp8(const KernelContext& c, const OpGraph& g, const Op& op, bool forward) {
+  return c.runtime.gathers_fp8 && c.precision.matmul == DType::kFp8 &&
+         op.kind == (forward ? OpKind::kGather : OpKind::kScatter) &&
+         size_of(g.tensor(op.inputs[0]).dtype) == Bytes(2);
+}
+
 TrafficBase traffic_base(const OpGraph& g, const Op& op) {
   TrafficBase b;
   for (TensorId i : op.inputs) b.inputs.push_back(g.tensor(i).bytes());
@@ -149,6 +155,9 @@ std::vector<Kernel> pass_kernels(const KernelContext& c, const OpGraph& g, const
                                  bool forward, std::optional<bool> of_parameters = {}) {
   // What was one behind the other is cut without a copy where nothing has to be sorted by sender.
   if (op.kind == OpKind::kJoin && op.parts == 1 && !forward) return {};
+  // Without sequence parallelism nothing is brought into order.
+  const bool meets = op.kind == OpKind::kGather || op.kind == OpKind::kScatter;
+  if (meets && g.tensor(op.outputs[0]).view_of != kNoTensor) return {};
   OperatorTemplate t = template_of(c.runtime, g, op);
   if (of_parameters)
     std::erase_if(t.backward.kernels,
@@ -158,13 +167,34 @@ std::vector<Kernel> pass_kernels(const KernelContext& c, const OpGraph& g, const
     std::swap(base.output, base.inputs[0]);
     forward = !forward;
   }
+  if (gathered_in_fp8(c, g, op, forward)) {
+    base.output = Bytes(base.output.value / 2);
+    for (Bytes& b : base.inputs) b = Bytes(b.value / 2);
+    base.element = Bytes(1);
+  }
   return template_kernels(c, forward ? t.forward : t.backward, base);
 }
 
 std::vector<Kernel> quantizing_kernels(const KernelContext& c, const OpGraph& g, const Op& op,
                                        const PassTemplate& pass) {
   if (c.precision.matmul != DType::kFp8) return {};
-  return template_kernels(c, pass, traffic_base(g, op));
+  PassTemplate own = pass, whole = pass;
+  if (c.runtime.gathers_fp8) {
+    std::erase_if(own.kernels, [](const KernelTemplate& k) { return !k.before_gather; });
+    std::erase_if(whole.kernels, [](const KernelTemplate& k) { return k.before_gather; });
+  } else {
+    own.kernels.clear();
+  }
+  TrafficBase part = traffic_base(g, op);
+  for (const Op& other : g.ops) {
+    if (other.kind == OpKind::kGather && other.outputs[0] == op.inputs[0])
+      part.inputs[0] = g.tensor(other.inputs[0]).bytes();
+    if (other.kind == OpKind::kScatter && other.inputs[0] == op.outputs[0])
+      part.output = g.tensor(other.outputs[0]).bytes();
+  }
+  std::vector<Kernel> out = template_kernels(c, own, part);
+  append(out, template_kernels(c, whole, traffic_base(g, op)));
+  return out;
 }
 
 std::vector<Kernel> attention_kernels(const KernelContext& c, const OpGraph& g, const Op& op,

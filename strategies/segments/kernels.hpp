@@ -50,6 +50,9 @@ std::vector<Kernel> template_kernels(const KernelContext& c, const PassTemplate&
 const OperatorTemplate& template_of(const Runtime& runtime, const OpGraph& g, const Op& op);
 // Tensors that live while the pass runs: each whole multiple of the template is one.
 std::vector<Bytes> temporaries(const PassTemplate& pass, const TrafficBase& base);
+// Whether a sequence is gathered (a gather's forward, a scatter's backward) in one byte an element.
+bool gathered_in_fp8(const KernelContext& c, const OpGraph& g, const Op& op, bool forward);
+
 TrafficBase traffic_base(const OpGraph& g, const Op& op);
 
 }  // namespace rehearse

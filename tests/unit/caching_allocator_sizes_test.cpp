@@ -127,5 +127,37 @@ TEST_CASE("segments are never given back") {
   CHECK(a.reserved() == mib(sum));  // each was too large for all before it
 }
 
+TEST_CASE("an expandable segment grows by what is missing at its end") {
+  CachingAllocator a(true);
+  const auto first = a.allocate(mib(30));
+  CHECK(a.reserved() == mib(40));  // pages of 20 MiB
+  a.release(first);
+  a.allocate(mib(70));
+  CHECK(a.reserved() == mib(80));
+}
+
+TEST_CASE("an expandable segment grows behind a used block") {
+  CachingAllocator a(true);
+  const auto first = a.allocate(mib(20));
+  a.allocate(mib(20));
+  a.release(first);
+  a.allocate(mib(40));  // the hole of 20 MiB is too small
+  CHECK(a.reserved() == mib(80));
+  a.allocate(mib(20));
+  CHECK(a.reserved() == mib(80));
+}
+
+TEST_CASE("blocks of an expandable segment are split to 512 bytes, small ones apart") {
+  CachingAllocator a(true);
+  a.allocate(Bytes(20 * kMiB - 512 * 1024));
+  CHECK(a.reserved() == mib(20));
+  a.allocate(kib(512));  // small: a segment of its own, in pages of 2 MiB
+  CHECK(a.reserved() == mib(22));
+  CachingAllocator b(true);
+  b.allocate(Bytes(18 * kMiB + 512));
+  b.allocate(Bytes(2 * kMiB - 512));
+  CHECK(b.reserved() == mib(20));
+}
+
 }  // namespace
 }  // namespace rehearse

@@ -130,7 +130,8 @@ void report_memory(Simulation& s, bool reserved) { report_memory(s, reserved, Pr
 void report_memory(Simulation& s, bool reserved, Process process) {
   // In inference one thread issues all products, and its workspace is among the residents.
   const bool trains = s.plan.task == Task::kTraining;
-  const Workspaces workspaces{trains ? Bytes(s.runtime.workspace.value / 2) : Bytes(0), process};
+  const Allocation allocation{trains ? Bytes(s.runtime.workspace.value / 2) : Bytes(0), process,
+                              s.runtime.expandable_segments};
   RunReport& r = s.report;
   int communicators = 0;
   for (int n : {s.plan.tensor, s.plan.context, s.plan.replicas(), s.plan.pipeline})
@@ -140,7 +141,7 @@ void report_memory(Simulation& s, bool reserved, Process process) {
   const Bytes buffers = s.cluster.communicator_memory * communicators;
   Bytes least_left = s.cluster.gpu.usable_memory;
   for (const RankProgram& rank : s.program.ranks) {
-    const RankMemory m = rank_memory(s.program, rank, reserved, workspaces);
+    const RankMemory m = rank_memory(s.program, rank, reserved, allocation);
     r.kv_cache_peak = max(r.kv_cache_peak, rank.cache);
     const Gpu& gpu = s.cluster.gpu_of_type(s.program.machines[rank.machine].gpu_type);
     const Bytes left = gpu.usable_memory - gpu.context_memory - buffers - m.reserved;
