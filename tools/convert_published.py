@@ -313,8 +313,19 @@ def dgxc(t, out):
 
 TITAN_GPUS = {
     "H100-SXM 96GB HBM2e (2.4 TB/s, 500W limit)": ("dgx-h100", "h100-sxm-500w"),
-    "A100-80GB": ("dgx-a100", "a100-sxm"), "H200": ("dgx-h200", "h200-sxm"),
-    "B200 (power limited)": ("dgx-b200", "b200-sxm")}
+    "A100-80GB": ("aws-p4de", "a100-sxm"), "H200": ("dgx-h200", "h200-sxm"),
+    "B200 (power limited)": ("dgx-b200", "b200-sxm-750w")}
+
+
+def titan_runtime(row, gpu):
+    """A100's of 2024 are eager; of the tables of December 2024 blocks are compiled, later the loss is, too."""
+    december = "2024" in row["source"]
+    if row["torch_compile"] is False or gpu == "a100-sxm":
+        name = "pytorch-eager"
+    else:
+        name = "pytorch-compile" if december else "torchtitan"
+    second = gpu in ("h100-sxm-500w", "h200-sxm")
+    return {"name": name, "behaviour": {"flash_attention": 2}} if second else name
 
 
 def torchtitan(t, out):
@@ -332,9 +343,8 @@ def torchtitan(t, out):
                "training.recompute": recompute,
                "training.precision": "fsdp-fp8" if float8 else "fsdp-mixed",
                "plan.tensor_parallel": p["tp"], "plan.sequence_parallel": p["tp"] > 1,
-               "plan.context_parallel": p["cp"], "runtime": "pytorch-compile" if r["torch_compile"] is not False else "pytorch-eager"}
-        if cluster in ("dgx-h100", "dgx-h200"):
-            row["runtime"] = {"name": row["runtime"], "behaviour": {"flash_attention": 2}}
+               "plan.vocabulary_parallel": p["tp"] > 1,
+               "plan.context_parallel": p["cp"], "runtime": titan_runtime(r, gpu)}
         if r.get("async_tp"):
             row["beyond"] = "asynchronous tensor parallelism (symmetric memory) is not simulated"
         if "mxfp8" in r["precision"] or "rowwise" in r["precision"]:
@@ -353,9 +363,11 @@ def torchtitan(t, out):
                 "repository": "pytorch/torchtitan", "path": "benchmarks/*.md; docs/performance.md; torchtitan/components/quantization/mxfp8.md",
                 "commit": "b5bcd76c66d0", "licence": "BSD-3-Clause"},
           ["FSDP2 with fp32 parameters gathered as bf16; sequences of 8,192 where the source does not say (torchtitan's Llama 3 default)",
-           "'selective' recomputation is torchtitan's per-operator default where the kind is not stated; A100 rows are compiled",
-           "the memory that torchtitan logs is max_memory_reserved",
-           "H100 of 500 W with HBM2e: h100-sxm-500w; B200 'power limited': the limit is not stated, so it is taken as without",
+           "'selective' recomputation is torchtitan's per-operator default where the kind is not stated",
+           "A100: eager (torchtitan issue 186, April 2024, plans these runs as '64 A100 FSDP2 and 2D eager') on AWS with EFA (issue 394), whose A100 of 80 GB are p4de.24xlarge",
+           "the memory that torchtitan logs is max_memory_reserved; its run scripts of 2025 set PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True, those of 2024 did not",
+           "tables of December 2024: compiled blocks, the loss eager (torchtitan pull request 755); later ones: the loss compiled, too (1033). Tensor parallelism with loss parallel, as torchtitan enables by default",
+           "H100 of 500 W with HBM2e: h100-sxm-500w; B200 'power limited': 750 W, as benchmarks of the same company's B200 state (b200-sxm-750w)",
            "H100 and H200: PyTorch's attention of 2024 and early 2025 is FlashAttention 2",
            "B200: Llama 3 8B (the model is not named)"],
           {"training": {}, "plan": {"zero_stage": 3}}, rows)
