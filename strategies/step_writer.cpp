@@ -41,8 +41,7 @@ void StepWriter::record(StreamKind stream, EventId& event) {
     emit(Record{event, stream});
 }
 
-void StepWriter::call_pass(std::uint32_t pass, int micro_batch, const std::vector<Filled>& filled) {
-  rank_.steps.call(pass, micro_batch);
+void StepWriter::refill(const std::vector<Filled>& filled) {
   for (const Filled& f : filled) {
     if (f.what)
       filled_[f.where] = *f.what;

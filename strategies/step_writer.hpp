@@ -30,8 +30,9 @@ class StepWriter {
     std::optional<MemoryChange> what;
   };
   const std::vector<Filled>& filled() const { return changed_; }
-  // The pass again, which leaves that.
-  void call_pass(std::uint32_t pass, int micro_batch, const std::vector<Filled>& filled = {});
+  void refill(const std::vector<Filled>& filled);
+  // The pass again.
+  void call_pass(std::uint32_t pass, int micro_batch) { rank_.steps.call(pass, micro_batch); }
 
   // Where later steps belong, for reports.
   void at(int micro_batch, int chunk) {
