@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "strategies/caching_allocator.hpp"
+#include "strategies/phases.hpp"
 
 namespace rehearse {
 namespace {
@@ -70,6 +71,8 @@ Effect effect_of(const StepList::Pass& pass, const std::vector<Effect>& segments
 // Steps that a run needs until its allocator holds what it will: the first makes the optimizer's
 // states after its peak, the second has DDP's new buckets.
 constexpr int kSettlingSteps = 3;
+// Periods of a schedule that are followed, beside those that a warm-up twice as long would take.
+constexpr std::size_t kPeriodsFollowed = 4;
 
 // Every allocation and free of a run's first steps, in order, through the caching allocator.
 class Reserved {
@@ -93,13 +96,13 @@ class Reserved {
 
   Bytes run() {
     set_up();
-    const auto& calls = rank_.steps.calls();
+    const auto [calls, update] = followed();
     Bytes before(0);
     for (int step = 0; step < kSettlingSteps && (step < 2 || before < reserved()); ++step) {
       before = reserved();
       if (step == 1) keep(rank_.setup.before_second);
       for (std::size_t i = 0; i < calls.size(); ++i) {
-        if (step == 0 && i == rank_.setup.update) keep(rank_.setup.states);
+        if (step == 0 && i == update) keep(rank_.setup.states);
         call(calls[i]);
       }
     }
@@ -107,6 +110,24 @@ class Reserved {
   }
 
  private:
+  // The calls of a step, but for most periods of a long schedule: more of them hardly fragment what
+  // is reserved any further (by 0.1 % in the mean, 1.4 % at most, in plans of GPT-3 175B with 192
+  // micro-batches). And where among them the update is.
+  std::pair<std::vector<StepList::Call>, std::size_t> followed() const {
+    const StepList& steps = rank_.steps;
+    const std::vector<StepList::Stretch> stretches = long_stretches(steps);
+    if (stretches.size() == 1) {
+      const StepList::Stretch& s = stretches.front();
+      const std::size_t kept = kPeriodsFollowed + 2 * s.begin / s.period;
+      if (kept < s.count) {
+        const std::size_t less = s.count - kept;
+        if (const auto fewer = steps.without_periods(s, s.end(), less))
+          return {fewer->calls(), rank_.setup.update - less * s.period};
+      }
+    }
+    return {steps.calls(), rank_.setup.update};
+  }
+
   // Forward runs in the main thread; backward, and what it recomputes, in one of autograd's.
   enum Thread : std::uint8_t { kMain, kAutograd };
   static constexpr std::size_t kThreads = 2;

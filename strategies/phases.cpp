@@ -5,14 +5,19 @@
 
 namespace rehearse {
 
+std::vector<StepList::Stretch> long_stretches(const StepList& steps) {
+  std::vector<StepList::Stretch> out = steps.stretches();
+  std::erase_if(out, [&](const StepList::Stretch& s) {
+    return s.count < StepList::kLeastPeriods || 4 * s.period * s.count < steps.calls().size();
+  });
+  return out;
+}
+
 std::vector<Phase> phases_of(const Program& program) {
   std::vector<Phase> out;
   for (std::size_t r = 0; r < program.ranks.size(); ++r) {
-    const StepList& steps = program.ranks[r].steps;
     std::size_t n = 0;
-    for (const StepList::Stretch& s : steps.stretches()) {
-      if (s.count < StepList::kLeastPeriods || 4 * s.period * s.count < steps.calls().size())
-        continue;
+    for (const StepList::Stretch& s : long_stretches(program.ranks[r].steps)) {
       if (r == 0) out.push_back({{}, std::numeric_limits<std::size_t>::max()});
       if (n == out.size() || (r > 0 && out[n].of_rank.front().shift != s.shift)) return {};
       out[n].of_rank.push_back(s);

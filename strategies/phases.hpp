@@ -18,6 +18,9 @@ struct Phase {
   }
 };
 
+// Stretches that are much of a step.
+std::vector<StepList::Stretch> long_stretches(const StepList& steps);
+
 // Of every rank its long stretches, where they correspond; none where they do not.
 std::vector<Phase> phases_of(const Program& program);
 

@@ -244,9 +244,9 @@ StepTimes times_of(const Program& program, const Replayed& replayed) {
 StepTimes replayed_step_times(const Program& program, const Cluster& cluster) {
   const std::vector<Phase> phases = phases_of(program);
   if (phases.size() == 1) {
-    // A try that fails costs more than what a longer one saves.
-    const std::size_t all = phases.front().periods;
-    for (std::size_t periods = fewest(phases.front()); 2 * periods < all; periods *= 2) {
+    // Tries that fail cost as much as they might have saved.
+    const std::size_t all = phases.front().periods, first = fewest(phases.front());
+    for (std::size_t periods = first; 2 * periods < all && periods <= 2 * first; periods *= 2) {
       Phase phase = phases.front();
       const std::optional<Program> fewer = shortened(program, phase, periods);
       if (!fewer) break;

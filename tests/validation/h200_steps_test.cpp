@@ -37,7 +37,8 @@ const std::vector<Row>& rows() {
         if (!row.run.scenario.empty()) {
           Simulation s = simulate(row.run.scenario.front());
           row.process = process_of(row.run, s);
-          if (row.process == Process::kTrainedBefore) report_memory(s, true, row.process);
+          if (row.process == Process::kTrainedBefore)
+            report_memory(s, memory_of_ranks(s, true, row.process));
           row.report = s.report;
         }
         out.push_back(std::move(row));

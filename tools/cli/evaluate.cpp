@@ -11,6 +11,7 @@
 #include "strategies/priced_segment.hpp"
 #include "strategies/step_clock.hpp"
 #include "strategies/step_replay.hpp"
+#include "tools/cli/memory_report.hpp"
 #include "tools/cli/simulation.hpp"
 
 namespace rehearse {
@@ -180,9 +181,9 @@ Evaluation evaluate(const Scenario& scenario, EvaluationCache& cache,
   report_throughput(s);
   report_economics(s, of.meter);
   bool reserved = options.reserved;
-  if (!reserved || options.reserved_of) report_memory(s, false);
+  if (!reserved || options.reserved_of) report_memory(s, memory_of_ranks(s, false));
   if (options.reserved_of) reserved = options.reserved_of(numbers_of(s.report));
-  if (reserved) report_memory(s, true);
+  if (reserved) report_memory(s, memory_of_ranks(s));
   s.program.ranks.clear();  // large, and of no use to the next plan
   return numbers_of(s.report);
 }
@@ -214,7 +215,7 @@ EvaluationBound closer_bound(const Scenario& scenario, EvaluationCache& cache) {
     out.step_time =
         max(out.step_time, length(unhindered_step_times(s.program, s.cluster, {}, of.prices)));
   }
-  report_memory(s, false);
+  report_memory(s, memory_of_ranks(s, false));
   s.program.ranks.clear();
   out.memory = max(out.memory, s.report.peak_memory);
   out.may_fit = out.may_fit && s.report.fits;

@@ -41,10 +41,8 @@ Simulation simulate(const Scenario& scenario, const SimulationOptions& options =
 // Sets the clocks that the load of a step of this length, simulated at full clock, leaves where the
 // power limit binds. Whether they are lower.
 bool throttle_clocks(Simulation& s, Seconds step);
-// Fill in the report: of the step time and the plan; and of the program's memory, with what the
-// allocator reserves or (a lower bound) what is allocated alone.
+// Fill in the report: of the step time and the plan, and of power. Memory: memory_report.hpp.
 void report_throughput(Simulation& s);
-void report_memory(Simulation& s, bool reserved = true);
 void report_economics(Simulation& s, PowerMeter& meter);
 
 }  // namespace rehearse

@@ -28,7 +28,7 @@ ValidatedRun validate_run(MeasuredRun run, bool kernels) {
     options.merge = !kernels;
     Simulation simulation = simulate(out.run.scenario.front(), options);
     if (process_of(out.run, simulation) == Process::kTrainedBefore)
-      report_memory(simulation, true, Process::kTrainedBefore);
+      report_memory(simulation, memory_of_ranks(simulation, true, Process::kTrainedBefore));
     out.report = simulation.report;
     if (kernels) out.kernels = compare_kernels(out.run, simulation);
   } catch (const UserError& e) {

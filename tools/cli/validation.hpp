@@ -8,7 +8,7 @@
 #include "tools/cli/error_summary.hpp"
 #include "tools/cli/kernel_comparison.hpp"
 #include "tools/cli/measured.hpp"
-#include "tools/cli/process_memory.hpp"
+#include "tools/cli/memory_report.hpp"
 
 namespace rehearse {
 
