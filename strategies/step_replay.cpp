@@ -246,7 +246,7 @@ StepTimes replayed_step_times(const Program& program, const Cluster& cluster) {
   if (phases.size() == 1) {
     // Tries that fail cost as much as they might have saved.
     const std::size_t all = phases.front().periods, first = fewest(phases.front());
-    for (std::size_t periods = first; 2 * periods < all && periods <= 2 * first; periods *= 2) {
+    for (std::size_t periods = first; 2 * periods < all && periods <= 4 * first; periods *= 2) {
       Phase phase = phases.front();
       const std::optional<Program> fewer = shortened(program, phase, periods);
       if (!fewer) break;
