@@ -39,6 +39,9 @@ struct Problem {
   bool ring_per_nic = false;      // a ring for every NIC of the group, as NCCL; else a single one
   double exchanges_at_once = 1;   // of an all_to_all's pairs; a library has several under way
   double hops = 1;  // links that an all_to_all message between nodes crosses (torus: more than 1)
+  // A library over a network that was measured: hops are those of the message that has most of
+  // them, and two nodes are no tree.
+  bool over_network = false;
   std::int64_t chunks = 0;
   bool nvls = false;
   BytesPerSecond nvls_bandwidth{0};  // of a rank to the switch that reduces
@@ -50,6 +53,14 @@ struct Problem {
     if (one_node()) return intra.bandwidth;
     return ranks_per_node > 1 ? std::min(intra.bandwidth, ring_crossing()) : ring_crossing();
   }
+
+  // Boundaries of nodes that a message passes once around a ring of all ranks: one link is left
+  // out, which for the message of most crossings is one inside a node, where there are any.
+  double ring_crossings() const { return over_network && ranks_per_node > 1 ? k() : k() - 1; }
+  // Bytes that a node sends for one of a buffer in a double binary tree: half up, twice half down,
+  // and half up in the tree whose leaf it is. Of two nodes each is root of one tree and leaf of the
+  // other: half down, half up.
+  double tree_bytes() const { return over_network && nodes == 2 ? 1 : 2; }
 
   double n() const { return static_cast<double>(ranks); }
   double r() const { return static_cast<double>(ranks_per_node); }

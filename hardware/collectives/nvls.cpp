@@ -20,10 +20,10 @@ std::optional<Cost> nvls_cost(const Problem& p) {
   const Seconds inside(p.bytes / p.nvls_bandwidth.value);
   if (p.one_node()) return Cost{2 * p.intra.latency, inside, {p.bytes, 0}};
   if (p.ranks_per_node < 3 || !p.even()) return std::nullopt;
-  const Seconds between(2 * p.bytes / p.crossing.value);
+  const Seconds between(p.tree_bytes() * p.bytes / p.crossing.value);
   return Cost{4 * p.intra.latency + 2 * std::ceil(std::log2(p.k())) * p.inter.latency,
               max(inside, between),
-              {p.bytes, 2 * p.bytes / p.r()}};
+              {p.bytes, p.tree_bytes() * p.bytes / p.r()}};
 }
 
 }  // namespace rehearse

@@ -3,7 +3,9 @@
 // Idealised: every algorithm that applies on the links as stated; `auto` takes the cheapest of
 // those that an ideal machine would use (a single flat ring, or hierarchical).
 //
-// A library: groups inside one node cost what was measured (TuningTable). Anything else is
+// A library: groups inside one node cost what was measured (TuningTable), and all_reduce,
+// all_gather and reduce_scatter over a network that was fitted (NetworkPath) the best of what it
+// says of algorithms and protocols. Anything else is
 // NCCL's own model: the least over algorithms and protocols of base + the algorithm's formula,
 // where a hop has the link's latency plus the protocol's, NVLink has the measured bandwidth of
 // large messages, a NIC `inter_node_efficiency` of its line rate, and there is a ring for every
@@ -82,6 +84,7 @@ Problem problem_of(const Cluster& cluster, CollectiveOp op, Bytes bytes, const C
 
 struct Choice {
   const CollectiveAlgorithm* algorithm = nullptr;
+  bool fitted = false;  // to the network
   Cost cost{Seconds(std::numeric_limits<double>::infinity()), Seconds(0), {}};
 
   void consider(const CollectiveAlgorithm& candidate, const Problem& p, Seconds base) {
@@ -116,6 +119,55 @@ Choice cheapest(const Problem& p, std::string_view name, bool library, Seconds b
 // times, whose floor hardly rises from two to eight ranks.
 constexpr double kExchangesAtOnce = 8;
 
+bool has_path(CollectiveOp op) {
+  return op == CollectiveOp::kAllReduce || op == CollectiveOp::kAllGather ||
+         op == CollectiveOp::kReduceScatter;
+}
+
+// A ring's pieces are under way while others are sent: the longer of latency and transfer hides
+// most of the other.
+void hide(Cost& cost, double overlap) {
+  const double longer = std::max(cost.latency.value, cost.bandwidth.value);
+  const double shorter = std::min(cost.latency.value, cost.bandwidth.value);
+  const Seconds both(longer * std::pow(1 + std::pow(shorter / longer, overlap), 1 / overlap));
+  cost.latency = both - cost.bandwidth;
+}
+
+// What was fitted to the network: the best algorithm and protocol. Empty where the cluster asks for
+// an algorithm that nobody measured there.
+Choice over_network(const Cluster& cluster, const TuningTable& table, const Problem& stated,
+                    BytesPerSecond intra) {
+  Problem p = stated;
+  p.over_network = true;
+  const BytesPerSecond channels = channel_limit(cluster);
+  const std::string& asked = cluster.collectives.algorithm;
+  Choice best;
+  for (const NetworkPath& path : table.network) {
+    if (asked != "auto" && asked != path.algorithm) continue;
+    const auto protocol =
+        std::find_if(table.protocols.begin(), table.protocols.end(),
+                     [&](const Protocol& other) { return other.name == path.protocol; });
+    p.intra = {path.step.value > 0 ? path.step : stated.intra.latency + protocol->intra_hop,
+               min(intra, channels) * protocol->bandwidth};
+    p.inter = {stated.inter.latency - cluster.inter_node.latency + path.hop,
+               min(stated.inter.bandwidth * path.efficiency, channels)};
+    p.inter_alone = min(stated.inter_alone * path.efficiency, channels);
+    p.crossing = min(stated.crossing * path.efficiency, channels);
+    p.nvls_bandwidth = min(stated.nvls_bandwidth * table.nvls_efficiency, channels);
+    const CollectiveAlgorithm* algorithm = find_collective_algorithm(path.algorithm);
+    std::optional<Cost> cost = algorithm->cost(p);
+    if (!cost) continue;
+    cost->latency += protocol->base;
+    if (path.algorithm == "ring") hide(*cost, table.network_overlap);
+    if (!best.algorithm || cost->total() < best.cost.total()) {
+      best.algorithm = algorithm;
+      best.fitted = true;
+      best.cost = *cost;
+    }
+  }
+  return best;
+}
+
 // NCCL's model: the best protocol.
 Choice modelled(const Cluster& cluster, const TuningTable& table, const Problem& stated) {
   Problem p = stated;
@@ -128,6 +180,10 @@ Choice modelled(const Cluster& cluster, const TuningTable& table, const Problem&
   const BytesPerSecond channels = channel_limit(cluster);
   p.ring_per_nic = true;
   p.exchanges_at_once = kExchangesAtOnce;
+  if (!p.one_node() && has_path(p.op)) {
+    const Choice measured = over_network(cluster, table, p, intra);
+    if (measured.algorithm) return measured;
+  }
   Choice best;
   for (const Protocol& protocol : table.protocols) {
     const double of_nic = efficiency * protocol.bandwidth;
@@ -244,7 +300,9 @@ CollectivePrice price_collective(const Cluster& cluster, CollectiveOp op, Bytes 
     return finished(p, bytes, name, found->cost, found->basis);
   }
   return finished(p, bytes, choice.algorithm->name, choice.cost,
-                  "modelled by the library's protocols, not measured");
+                  choice.fitted
+                      ? "modelled by the library's protocols as fitted to the network's all_reduces"
+                      : "modelled by the library's protocols, not measured");
 }
 
 Seconds point_to_point_time(const Cluster& cluster, int from_rank, int to_rank, Bytes bytes,

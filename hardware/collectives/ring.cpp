@@ -9,7 +9,8 @@
 // slowest hop sets the pace: B is the lesser of the two tiers', at the emptiest node. The crossing
 // of a single ring has one NIC; that of NCCL, which opens a ring for every NIC of the group and
 // gives each its part of the buffer, all of them. Latency counts the steps of one message around
-// the ring, of which (k-1)/(n-1) are between nodes.
+// the ring, of which (k-1)/(n-1) are between nodes (of a measured network, see
+// Problem::ring_crossings, k).
 //
 // Source: Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms for clusters of
 // workstations", JPDC 69 (2009).
@@ -52,7 +53,7 @@ Cost pipelined_chain(double steps, double bytes, const Hop& hop, std::int64_t ch
 std::optional<Cost> ring_cost(const Problem& p) {
   const Hop slowest{p.one_node() ? p.intra.latency : max(p.intra.latency, p.inter.latency),
                     p.ring_bandwidth()};
-  const double crossings = p.k() - 1;
+  const double crossings = p.ring_crossings();
   const Seconds once_around =
       p.intra.latency * (p.n() - 1 - crossings) + p.inter.latency * crossings;
   const Seconds share = Seconds((p.n() - 1) / p.n() * p.bytes / slowest.bandwidth.value);

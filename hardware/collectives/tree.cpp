@@ -39,6 +39,11 @@ std::optional<Cost> tree_cost(const Problem& p) {
     const Cost half = pipelined_chain(levels, p.bytes, hop, p.chunks);
     return Cost{2 * half.latency, 2 * half.bandwidth, sent};
   }
+  if (p.tree_bytes() < 2) {
+    const Seconds between(p.tree_bytes() * p.bytes / p.ring_crossing().value);
+    const Seconds inside(2 * p.bytes / p.intra.bandwidth.value);
+    return Cost{2 * depth, max(inside, between), sent};
+  }
   return Cost{2 * depth, 2 * once, sent};
 }
 

@@ -42,6 +42,16 @@ struct Protocol {
   bool nvls = false;     // in-network reduction uses it
 };
 
+// One algorithm of the library with one protocol between nodes, where a network was measured
+// (calibration/nccl/fit_efa.py): a row of the cluster file's `collectives.network`.
+struct NetworkPath {
+  std::string algorithm;
+  std::string protocol;
+  Seconds hop{0};   // of a message from node to node, instead of the link's and the protocol's
+  Seconds step{0};  // the same inside a node; 0: the link's and the protocol's
+  double efficiency = 1;  // of a NIC's line rate
+};
+
 // How a collective library does on one kind of machine: configs/clusters/tuning/*.yaml.
 // `link` is what it was measured on; on a cluster with other links, bandwidths scale with the
 // link's and latencies shift by the difference of a hop's.
@@ -54,7 +64,11 @@ struct TuningTable {
   BytesPerSecond channel_bandwidth{0};  // what one channel carries, where it is known
   // Of the link, what several communicators reach together; 0: what the best of them does alone.
   double shared_efficiency = 0;
-  double nvls_efficiency = 0.6;  // of the link, for large buffers reduced in the network
+  double nvls_efficiency = 0.6;      // of the link, for large buffers reduced in the network
+  std::vector<NetworkPath> network;  // empty: the protocols over the stated links
+  // Of a ring over the network: latency and transfer hide each other,
+  // (latency^overlap + transfer^overlap)^(1/overlap); 1 adds them.
+  double network_overlap = 1;
 
   // In-node cost on `ranks`. Between measured numbers of ranks it is interpolated at the same wire
   // bytes; past the last, every further rank adds what one adds to the smallest messages, or, where
@@ -77,6 +91,9 @@ TuningTable read_tuning(const Value& tree);
 // What a cluster's `collectives.tuning` says: a name of configs/clusters/tuning, a path, an inline
 // mapping. A null field means the table of `gpu` or of its nearest relative; `none` means no table.
 std::shared_ptr<const TuningTable> resolve_tuning(const Value& field, const std::string& gpu);
+// `table` with what a cluster's `collectives.network` says of its network; null where that is null.
+std::shared_ptr<const TuningTable> with_network(std::shared_ptr<const TuningTable> table,
+                                                const Value& field);
 std::vector<std::string> tuning_names();
 
 }  // namespace rehearse

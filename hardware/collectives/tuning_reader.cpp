@@ -104,6 +104,27 @@ Protocol read_protocol(const Value& value, Diagnostics& diagnostics) {
   return protocol;
 }
 
+NetworkPath read_path(const Value& value, const TuningTable& table, Diagnostics& diagnostics) {
+  Reader reader(value, "path of the network", diagnostics);
+  NetworkPath path;
+  const std::vector<std::string> algorithms{"ring", "tree", "nvls"};
+  std::vector<std::string> protocols;
+  for (const Protocol& protocol : table.protocols) protocols.push_back(protocol.name);
+  path.algorithm = algorithms[reader.choice("algorithm", algorithms, 0)];
+  path.protocol = protocols[reader.choice("protocol", protocols, 0)];
+  path.hop = reader.required<Seconds>("hop");
+  path.step = reader.optional<Seconds>("step", Seconds(0));
+  path.efficiency = reader.required<double>("efficiency");
+  if (!(path.hop.value >= 0)) reader.error("hop", "'hop' must not be negative");
+  if (!(path.step.value >= 0)) reader.error("step", "'step' must not be negative");
+  if (reader.has("efficiency") && !(path.efficiency > 0 && path.efficiency <= 1)) {
+    reader.error("efficiency",
+                 "'efficiency' is a fraction of the NICs' line rate, above 0 and at most 1");
+  }
+  reader.finish();
+  return path;
+}
+
 // Measured on GPUs whose links are nearest to those of a GPU that nobody measured.
 constexpr std::string_view kFallbackTuning = "a100-sxm";
 
@@ -160,6 +181,28 @@ TuningTable read_tuning(const Value& tree) {
   reader.finish();
   diagnostics.throw_if_any();
   return table;
+}
+
+std::shared_ptr<const TuningTable> with_network(std::shared_ptr<const TuningTable> table,
+                                                const Value& field) {
+  if (field.is_null() || !table) return table;
+  Diagnostics diagnostics;
+  TuningTable with = *table;
+  Reader reader(field, "network", diagnostics);
+  reader.raw("source");
+  reader.raw("provenance");
+  with.network_overlap = reader.optional<double>("overlap", 1);
+  if (!(with.network_overlap >= 1)) reader.error("overlap", "'overlap' must be at least 1");
+  const Value& paths = reader.raw("paths");
+  if (paths.is_list()) {
+    for (const Value& item : paths.as_list()) {
+      with.network.push_back(read_path(item, with, diagnostics));
+    }
+  }
+  if (with.network.empty()) reader.error("paths", "'paths' must list at least one path");
+  reader.finish();
+  diagnostics.throw_if_any();
+  return std::make_shared<const TuningTable>(std::move(with));
 }
 
 std::vector<std::string> tuning_names() {

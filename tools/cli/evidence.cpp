@@ -6,6 +6,7 @@
 #include <map>
 #include <string_view>
 
+#include "hardware/collectives/tuning.hpp"
 #include "hardware/measured_range.hpp"
 #include "tools/cli/kernel_totals.hpp"
 
@@ -72,10 +73,14 @@ void add_machine(const Simulation& s, std::vector<CarriedOver>& out) {
   if (gpu.throttle_products.per.value <= 0 && gpu.sustained_products >= 1)
     out.push_back({"clocks under the power limit",
                    fmt::format("not measured on {}: those of a burst", gpu.name), 0});
+  const CollectiveTuning& library = s.cluster.collectives;
+  const bool fitted = library.table && !library.table->network.empty();
   if (communicates && s.cluster.nodes > 1)
     out.push_back({"links between nodes",
-                   fmt::format("not measured: {:.0f} % of the stated rate",
-                               100 * s.cluster.collectives.inter_node_efficiency),
+                   fmt::format("{}: {:.0f} % of the stated rate",
+                               fitted ? "fitted to others' all_reduces, what is sent otherwise"
+                                      : "not measured",
+                               100 * library.inter_node_efficiency),
                    b.exposed_communication.value / step});
 }
 
