@@ -69,7 +69,7 @@ Report bench_plans(const Options& options) {
 
   // Simulated: time, what is allocated, and power. Without FSDP, as Megatron is run.
   const std::vector<Scenario> may_fit = those_that_may_fit(drawn(
-      SearchSpace(base, 0, {"plan.zero_stage=0,1", "plan.schedule=1f1b,interleaved-1f1b"}), 2048));
+      SearchSpace(base, 0, {"plan.zero_stage=0,1", "plan.schedule=1f1b,interleaved-1f1b"}), 512));
   Rate simulated{"evaluate"};
   simulated.plans = may_fit.size();
   std::vector<Evaluation> found;
