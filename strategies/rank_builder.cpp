@@ -1,9 +1,9 @@
 #include "strategies/rank_builder.hpp"
 
 #include <algorithm>
-#include <map>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <tuple>
 #include <utility>
@@ -13,6 +13,7 @@
 #include "strategies/optimizer.hpp"
 #include "strategies/rank_units.hpp"
 #include "strategies/shared_gradients.hpp"
+#include "strategies/written_passes.hpp"
 
 namespace rehearse {
 namespace {
@@ -47,10 +48,10 @@ class RankBuilder {
     make_units();
     data_ = make_data_parallel(context());
     data_->begin_step(writer_);
-    state_ = number_of(data_->state());
+    written_.emplace(writer_, *data_);
     if (runtime_.orders_messages) message_buffers(true);
     for (const PipelineStep& s : pipeline_) step(s);
-    catch_up();
+    written_->catch_up();
     writer_.begin_pass(0);
     writer_.at(0, 0);
     if (plan_.pipeline > 1) finish_pipeline();
@@ -153,6 +154,8 @@ class RankBuilder {
     exchanges_.push_back(writer_.record(StreamKind::kMessages));
   }
 
+  using PassKey = std::tuple<Kind, ActionKind, int>;  // of a chunk
+
   // Writes an action, as a pass for any micro-batch. An action that was written already is called
   // again, where nothing else decides what it writes.
   void act(Kind kind, const Action& a) {
@@ -160,41 +163,15 @@ class RankBuilder {
     const bool runs = kind == Kind::kRun || kind == Kind::kRunBetween;
     const Turn turn = runs ? next_turn(c, a.kind) : Turn{};
     const bool repeats = !turn.first && !turn.last;
-    const std::tuple key{kind, a.kind, a.chunk, runs ? state_ : 0};
-    if (const auto known = written_.find(key); repeats && known != written_.end()) {
-      Written& w = known->second;
-      writer_.call_pass(w.pass, a.micro_batch);
-      w.called = ++called_;
-      if (runs) state_ = w.after;
-      return;
-    }
-    catch_up();
+    const PassKey key{kind, a.kind, a.chunk};
+    if (repeats && written_->call(key, runs, a.micro_batch)) return;
+    written_->catch_up();
     const std::uint32_t pass = writer_.begin_pass(a.micro_batch);
     writer_.at(0, c.stage);
     if (kind == Kind::kReceive || kind == Kind::kRunBetween) receive(c, a.kind);
     if (runs) run(c, a.kind, turn);
     if (kind == Kind::kSend || kind == Kind::kRunBetween) send(c, a.kind);
-    if (runs) state_ = number_of(data_->state());
-    if (repeats) written_.emplace(key, Written{pass, writer_.filled(), state_, 0});
-  }
-
-  // Passes that were called again have left what they left when they were written: what a later one
-  // leaves is not touched by those before it.
-  void catch_up() {
-    if (called_ == caught_up_) return;
-    std::vector<const Written*> since;
-    for (const auto& [key, w] : written_)
-      if (w.called > caught_up_) since.push_back(&w);
-    std::sort(since.begin(), since.end(),
-              [](const Written* a, const Written* b) { return a->called < b->called; });
-    for (const Written* w : since) writer_.refill(w->filled);
-    data_->restore(states_[static_cast<std::size_t>(state_)]);
-    caught_up_ = called_;
-  }
-  int number_of(const DataParallel::State& s) {
-    const auto known = std::find(states_.begin(), states_.end(), s) - states_.begin();
-    if (known == std::ssize(states_)) states_.push_back(s);
-    return static_cast<int>(known);
+    written_->wrote(key, runs, pass, repeats);
   }
 
   // Whether an action is the first or the last of its chunk that runs its part of backward.
@@ -432,17 +409,7 @@ class RankBuilder {
   StepWriter writer_;
   std::vector<Unit> units_;
   std::vector<Chunk> chunks_;
-  // Passes that may be called again, by step, action, chunk and data parallelism's state before.
-  struct Written {
-    std::uint32_t pass = 0;
-    std::vector<StepWriter::Filled> filled;  // what they leave
-    int after = 0;                           // the state
-    std::uint64_t called = 0;                // again, the last time
-  };
-  std::map<std::tuple<Kind, ActionKind, int, int>, Written> written_;
-  std::vector<DataParallel::State> states_;  // that data parallelism has been in
-  int state_ = 0;                            // now
-  std::uint64_t called_ = 0, caught_up_ = 0;
+  std::optional<WrittenPasses<PassKey>> written_;
   std::vector<EventId> exchanges_;  // the end of each
   std::unique_ptr<DataParallel> data_;
   HostOptimizer host_{plan_};

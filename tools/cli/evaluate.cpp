@@ -164,6 +164,15 @@ Evaluation numbers_of(const RunReport& r) {
   return e;
 }
 
+// The plan's program, of as many ranks as differ.
+Sharding& written(const Scenario& scenario, Setting& setting) {
+  const ResolvedPlan plan = resolve_plan(scenario, setting.model, setting.cluster, setting.runtime);
+  Sharding& of = sharding(setting, plan);
+  of.simulation.plan = plan;
+  of.writer.write(plan, {true, false});
+  return of;
+}
+
 }  // namespace
 
 Evaluation evaluate(const Scenario& scenario, EvaluationCache& cache,
@@ -172,11 +181,8 @@ Evaluation evaluate(const Scenario& scenario, EvaluationCache& cache,
   if (scenario.variation.any() || scenario.task != Task::kTraining)
     return numbers_of(simulate(scenario).report);
   Setting& setting = cache.state().setting(scenario);
-  const ResolvedPlan plan = resolve_plan(scenario, setting.model, setting.cluster, setting.runtime);
-  Sharding& of = sharding(setting, plan);
+  Sharding& of = written(scenario, setting);
   Simulation& s = of.simulation;
-  s.plan = plan;
-  of.writer.write(plan, {true, false});
   s.report.step_time = step_time(of, setting.cluster);
   report_throughput(s);
   report_economics(s, of.meter);
@@ -205,11 +211,8 @@ EvaluationBound closer_bound(const Scenario& scenario, EvaluationCache& cache) {
   EvaluationBound out = bound(scenario, cache);
   if (scenario.variation.any() || scenario.task != Task::kTraining) return out;
   Setting& setting = cache.state().setting(scenario);
-  const ResolvedPlan plan = resolve_plan(scenario, setting.model, setting.cluster, setting.runtime);
-  Sharding& of = sharding(setting, plan);
+  Sharding& of = written(scenario, setting);
   Simulation& s = of.simulation;
-  s.plan = plan;
-  of.writer.write(plan, {true, false});
   if (clock_suffices(s.cluster) && clock_knows(s.program)) {
     of.prices.update();
     out.step_time =
