@@ -18,7 +18,7 @@ std::uint8_t lane_of(GroupKind g) {
 
 // Joins what is gathered into one task.
 void gather(ClockCode& code, const Run& run) {
-  if (code.empty() || code.back().kind != Kind::kRun) {
+  if (code.empty() || code.back().kind != Kind::kRun || code.back().apart != nullptr) {
     ClockOp op;
     op.kind = Kind::kRun;
     code.push_back(op);
@@ -47,11 +47,13 @@ void ClockCodes::translate_segment(ClockCode& code, std::size_t machine, Segment
       ClockOp op = on_lane(Kind::kInside, lane_of(c->group), host);
       op.group = c->group;
       op.time = p.duration;
+      op.collective = p.collective;
       code.push_back(op);
     } else if (const auto* o = std::get_if<Overlap>(&instr.what)) {
       ClockOp op = on_lane(Kind::kOverlap, lane_of(o->communication.group), host);
       op.group = o->communication.group;
       op.time = p.communication;
+      op.collective = p.collective;
       op.beside = p.kernel;
       op.beside_host = p.kernel_host;
       code.push_back(op);
@@ -73,16 +75,30 @@ ClockCode ClockCodes::translate(const StepList::Pass& pass, std::size_t machine,
         step.host.value == 0 ? 0 : to_sim_time(step.host / cluster_.host.speed).ps;
     if (const auto* run = std::get_if<RunSegment>(&step.work)) {
       const PricedSegment& priced = prices_.segment(machine, run->segment);
-      if (together || priced.synchronizes)
+      const Run whole = Run{0, host, 0}.then(priced.run);
+      if (priced.synchronizes || (together && !splits_)) {
         translate_segment(code, machine, run->segment, host);
-      else
-        gather(code, Run{0, host, 0}.then(priced.run));
+      } else if (together && !priced.share.collectives.empty()) {
+        ClockOp op;
+        op.kind = Kind::kRun;
+        op.run = whole;
+        op.apart = &apart_.emplace_back();
+        translate_segment(apart_.back(), machine, run->segment, host);
+        code.push_back(op);
+      } else {
+        gather(code, whole);
+      }
       continue;
     }
     ClockOp op;
     op.host = host;
     op.step = &step;
     if (const auto* k = std::get_if<RunKernel>(&step.work)) {
+      if (splits_ && k->stream == StreamKind::kCompute) {
+        const std::int64_t time = prices_.kernel(machine, k->kernel.work);
+        gather(code, {time, host, host + prices_.launch_latency() + time});
+        continue;
+      }
       op.kind = Kind::kKernel;
       op.lane = lane_of(k->stream);
       op.time = prices_.kernel(machine, k->kernel.work);
@@ -90,7 +106,7 @@ ClockCode ClockCodes::translate(const StepList::Pass& pass, std::size_t machine,
       op.kind = Kind::kCollective;
       op.lane = lane_of(c->stream);
       op.group = c->work.group;
-      op.time = prices_.collective(machine, c->work).second;
+      std::tie(op.collective, op.time) = prices_.collective(machine, c->work);
     } else if (const auto* send = std::get_if<Send>(&step.work)) {
       op.kind = Kind::kSend;
       op.lane = lane_of(send->stream);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <tuple>
 #include <vector>
@@ -22,6 +23,8 @@ enum ClockLane : std::uint8_t {
 
 // A step of a pass, or a piece of one, as what it does to the clocks: what lower() makes tasks of.
 // Host times are of issuing it, before it.
+struct ClockOp;
+using ClockCode = std::vector<ClockOp>;
 struct ClockOp {
   enum class Kind : std::uint8_t {
     kRun,          // work on the compute stream that is gathered with what follows: `run`
@@ -42,18 +45,21 @@ struct ClockOp {
   GroupKind group{};
   EventId event = 0;
   std::int64_t host = 0, time = 0;
+  std::int32_t collective = -1;  // of Prices::collectives
   Run run;
+  const ClockCode* apart = nullptr;  // the run with each of its collectives apart
   std::int64_t beside = 0, beside_host = 0;
   const Step* step = nullptr;
 };
-using ClockCode = std::vector<ClockOp>;
 
 // Passes of a program as code, each once for a machine, and for ranks that meet others inside
 // segments (`together`) apart from those that do not. Precondition: nothing interferes.
 class ClockCodes {
  public:
-  ClockCodes(const Program& program, const Cluster& cluster, Prices& prices)
-      : program_(program), cluster_(cluster), prices_(prices) {}
+  // `splits`: instead of that, segments with collectives are runs that can be taken apart, and
+  // kernels outside segments are part of runs.
+  ClockCodes(const Program& program, const Cluster& cluster, Prices& prices, bool splits = false)
+      : program_(program), cluster_(cluster), prices_(prices), splits_(splits) {}
   const ClockCode& of(const StepList::Pass& pass, std::size_t machine, bool together);
   // Whether there are exchanges in what was asked for.
   bool exchanges() const { return exchanges_; }
@@ -66,7 +72,9 @@ class ClockCodes {
   const Program& program_;
   const Cluster& cluster_;
   Prices& prices_;
+  bool splits_;
   bool exchanges_ = false;
+  std::deque<ClockCode> apart_;
   std::map<std::tuple<const StepList::Pass*, std::size_t, bool>, ClockCode> known_;
 };
 

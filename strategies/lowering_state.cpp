@@ -11,15 +11,12 @@ LoweringState<Sink>::LoweringState(const Program& p, const Cluster& c, const Low
       cluster(c),
       options(o),
       prices(pr),
-      network(p, c),
-      digests(c, pr, {o.merge, c.gpu.beside.interferes() || network.inside_meets()}),
+      transfers(p, c, pr),
+      digests(c, pr, {o.merge, c.gpu.beside.interferes() || transfers.network().inside_meets()}),
       sink(p, c, o),
       messages(p.ranks.size()),
       meetings_(p.ranks.size() * kGroupKinds) {
-  if (network.may_meet()) {
-    sink.add_links(network.links());
-    transfers_.resize(p.ranks.size());
-  }
+  if (transfers.network().may_meet()) sink.add_links(transfers.network().links());
   if constexpr (Sink::kAnnotates) {
     names = {sink.intern("issue"),        sink.intern("synchronize"),   sink.intern("nccl send"),
              sink.intern("nccl receive"), sink.intern("nccl exchange"), {},
@@ -47,35 +44,6 @@ typename LoweringState<Sink>::Meeting& LoweringState<Sink>::meeting(std::size_t 
   Sink::clear(m.arrivals);
   m.done = Sink::kNone;
   return m;
-}
-
-template <class Sink>
-TransferId LoweringState<Sink>::add(const Transfer& transfer) {
-  return transfer.crossings.empty() ? kNoTransfer : sink.add_transfer(transfer);
-}
-
-template <class Sink>
-TransferId LoweringState<Sink>::transfer(std::uint32_t rank, std::int32_t collective) {
-  if (!network.may_meet()) return kNoTransfer;
-  constexpr TransferId kUnknown = kNoTransfer - 1;
-  auto& known = transfers_[rank];
-  const auto at = static_cast<std::size_t>(collective);
-  if (at >= known.size()) known.resize(at + 1, kUnknown);
-  if (known[at] == kUnknown) known[at] = add(network.collective(rank, prices.rates(collective)));
-  return known[at];
-}
-
-template <class Sink>
-TransferId LoweringState<Sink>::transfer(std::uint32_t from, std::uint32_t to, Bytes bytes,
-                                         std::int64_t occupied) {
-  if (!network.may_meet() || occupied <= 0) return kNoTransfer;
-  const int ends[] = {program.ranks[from].rank, program.ranks[to].rank};
-  const CommGroup pair = comm_group(cluster, ends);
-  CollectivePrice price{};
-  price.time = SimTime(occupied).seconds();
-  const auto moved = static_cast<double>(bytes.value);
-  (pair.nodes > 1 ? price.outside_bytes : price.inside_bytes) = moved;
-  return add(network.message(from, to, tier_rates(cluster, price, pair)));
 }
 
 template class LoweringState<GraphSink>;

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "strategies/lowering_sinks.hpp"
-#include "strategies/network.hpp"
 #include "strategies/pass_digest.hpp"
+#include "strategies/transfers.hpp"
 #include "strategies/variation.hpp"
 
 namespace rehearse {
@@ -26,14 +26,17 @@ class LoweringState {
   const Cluster& cluster;
   const LowerOptions& options;
   Prices& prices;
-  Network network;
+  Transfers transfers;
   PassDigests digests;
   Sink sink;
 
-  // What a collective of a rank takes of links.
-  TransferId transfer(std::uint32_t rank, std::int32_t collective);
-  // A message that occupies its sender for so long.
-  TransferId transfer(std::uint32_t from, std::uint32_t to, Bytes bytes, std::int64_t occupied);
+  // See Transfers.
+  TransferId transfer(std::uint32_t rank, std::int32_t collective) {
+    return known(transfers.collective(rank, collective));
+  }
+  TransferId transfer(std::uint32_t from, std::uint32_t to, Bytes bytes, std::int64_t occupied) {
+    return known(transfers.message(from, to, bytes, occupied));
+  }
 
   // A collective of a group whose ranks are apart: all arrive before any goes on, so two of a group
   // are open at most, one that some have still to leave and the next.
@@ -81,10 +84,14 @@ class LoweringState {
   std::vector<std::vector<SegmentIntervals>> intervals;
 
  private:
-  TransferId add(const Transfer& transfer);
+  // The sink knows those that are new, too.
+  TransferId known(TransferId t) {
+    for (; told_ < transfers.all().size(); ++told_) sink.add_transfer(transfers.all()[told_]);
+    return t;
+  }
 
-  std::vector<std::vector<TransferId>> transfers_;  // by rank and collective
-  std::vector<std::array<Meeting, 2>> meetings_;    // by kind and first member
+  std::size_t told_ = 0;
+  std::vector<std::array<Meeting, 2>> meetings_;  // by kind and first member
   std::map<std::pair<std::int32_t, std::int32_t>, Connection> connections_;
 };
 

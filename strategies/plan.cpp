@@ -308,7 +308,8 @@ class Checker {
 
   void fine_tuning() {
     FineTuning& f = out_.training.fine_tuning;
-    const std::vector<std::string> names = projection_names(model_);
+    const std::vector<std::string> names =
+        f.targets.empty() ? std::vector<std::string>{} : projection_names(model_);
     for (const std::string& target : f.targets)
       if (std::find(names.begin(), names.end(), target) == names.end())
         error("training.lora",

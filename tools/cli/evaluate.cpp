@@ -1,16 +1,19 @@
 #include "tools/cli/evaluate.hpp"
 
 #include <deque>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "models/fine_tuning.hpp"
 #include "strategies/build_program.hpp"
+#include "strategies/network.hpp"
 #include "strategies/plan_bound.hpp"
 #include "strategies/priced_segment.hpp"
 #include "strategies/step_clock.hpp"
 #include "strategies/step_replay.hpp"
+#include "strategies/timed_walk.hpp"
 #include "tools/cli/memory_report.hpp"
 #include "tools/cli/simulation.hpp"
 
@@ -128,19 +131,28 @@ Seconds replayed(Simulation& s, const Cluster& full_clock) {
   return step;
 }
 
-// The step time alone, without a graph where none is needed.
+// The step time at these prices, without a graph where none is needed.
+std::optional<Seconds> clocked(const Simulation& s, Prices& prices) {
+  if (clock_knows(s.program) && Network(s.program, s.cluster).may_meet())
+    if (const auto times = timed_step_times(s.program, s.cluster, {}, prices))
+      return length(*times);
+  const StepTimes times = step_times(s.program, s.cluster, {}, prices);
+  if (times.transfers_meet) return {};
+  return length(times);
+}
+
+// The step time alone.
 Seconds step_time(Sharding& of, const Cluster& full_clock) {
   Simulation& s = of.simulation;
   if (!clock_suffices(s.cluster)) return replayed(s, full_clock);
   of.prices.update();
-  const StepTimes times = step_times(s.program, s.cluster, {}, of.prices);
-  if (times.transfers_meet) return replayed(s, full_clock);
-  if (!throttle_clocks(s, length(times))) return length(times);
+  std::optional<Seconds> step = clocked(s, of.prices);
+  if (!step) return replayed(s, full_clock);
+  if (!throttle_clocks(s, *step)) return *step;
   Prices slower(s.program, s.cluster, Clocks::kSustained);
-  const StepTimes throttled = step_times(s.program, s.cluster, {}, slower);
-  if (throttled.transfers_meet) return replayed(s, full_clock);
+  step = clocked(s, slower);
   s.cluster = full_clock;
-  return length(throttled);
+  return step ? *step : replayed(s, full_clock);
 }
 
 Evaluation numbers_of(const RunReport& r) {

@@ -1,0 +1,310 @@
+#include "sim/engine/flow_schedule.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+namespace rehearse {
+
+FlowSchedule::FlowSchedule(const std::vector<Transfer>& transfers, std::size_t links,
+                           std::size_t lanes)
+    : transfers_(transfers),
+      lanes_(lanes),
+      events_(static_cast<std::uint32_t>(lanes)),
+      links_(std::vector<double>(links, 1.0), lanes),
+      busy_(links, 0),
+      newest_(links, 0),
+      guards_(links) {}
+
+FlowSchedule::Id FlowSchedule::push(std::size_t lane, const Flow& flow) {
+  const auto id = static_cast<Id>(flows_.size());
+  flows_.push_back(flow);
+  flows_.back().lane = static_cast<std::uint32_t>(lane);
+  lanes_[lane].flows.push_back(id);
+  return id;
+}
+
+FlowSchedule::Id FlowSchedule::add(std::size_t lane, const Ready& ready, std::int64_t time,
+                                   TransferId transfer) {
+  Flow flow;
+  flow.ready = ready;
+  flow.time = time;
+  flow.transfer = transfer;
+  const Id id = push(lane, flow);
+  if (lanes_[lane].size() == 1) schedule(lane);
+  return id;
+}
+
+FlowSchedule::Id FlowSchedule::add_running(std::size_t lane, std::int64_t begin, std::int64_t time,
+                                           TransferId transfer) {
+  Flow flow;
+  flow.time = time;
+  flow.transfer = transfer;
+  const Id id = push(lane, flow);
+  if (lanes_[lane].size() > 1) throw std::logic_error("a lane does two things at a time");
+  run(id, begin);
+  return id;
+}
+
+FlowSchedule::Id FlowSchedule::guard(std::size_t lane, std::int64_t begin, std::int64_t end,
+                                     TransferId links) {
+  Flow flow;
+  flow.ready.at = begin;
+  flow.time = end - begin;
+  flow.transfer = links;
+  flow.kind = Kind::kGuard;
+  const Id id = push(lane, flow);
+  if (lanes_[lane].size() > 1) throw std::logic_error("a lane does two things at a time");
+  schedule(lane);
+  return id;
+}
+
+// The lane's first flow, which has not begun.
+void FlowSchedule::schedule(std::size_t lane) {
+  const Id id = lanes_[lane].front();
+  Flow& f = flows_[id];
+  if (!settle(f.ready)) {
+    waiting_.push_back(static_cast<std::uint32_t>(lane));
+    return;
+  }
+  late_ |= f.ready.at < now_;
+  f.state = State::kScheduled;
+  events_.set(f.lane, std::max(f.ready.at, now_), id);
+}
+
+void FlowSchedule::run(Id id, std::int64_t since) {
+  Flow& f = flows_[id];
+  Lane& lane = lanes_[f.lane];
+  f.start = since;
+  f.state = State::kRunning;
+  std::int64_t end = 0;
+  if (__builtin_add_overflow(since, f.time, &end))
+    throw std::overflow_error("simulated time passes 106 days");
+  events_.set(f.lane, end, id);
+  if (!f.takes_links()) return;
+  lane.left = Work{f.time, 0};
+  lane.settled = since;
+  lane.rate = kFullRate;
+  come(f.lane, transfers_[f.transfer]);
+}
+
+void FlowSchedule::come(std::uint32_t lane, const Transfer& t) {
+  bool alone = true;
+  for (const Crossing& c : t.crossings) {
+    alone &= t.demand * c.weight <= 1;  // a flow of several GPUs may fill a link itself
+    if (busy_[c.link]++ > 0) {
+      alone = false;
+      if (lanes_[newest_[c.link]].alone) share(newest_[c.link]);
+    }
+    newest_[c.link] = lane;
+    while (!guards_[c.link].empty()) {
+      const Id guard = guards_[c.link].back();
+      leave(guard);
+      broken_.push_back(guard);
+    }
+  }
+  lanes_[lane].alone = alone;
+  if (!alone) share(lane);
+}
+
+// Another is on one of its links.
+void FlowSchedule::share(std::uint32_t lane) {
+  lanes_[lane].alone = false;
+  const Transfer& t = transfers_[flows_[lanes_[lane].front()].transfer];
+  links_.begin(lane, t.crossings, t.demand * kFullRate / kFullRate);
+  joined_.push_back(lane);
+  changed_ = true;
+}
+
+// A guard is over, or broken.
+void FlowSchedule::leave(Id id) {
+  Flow& f = flows_[id];
+  for (const Crossing& c : transfers_[f.transfer].crossings) std::erase(guards_[c.link], id);
+  events_.clear(f.lane);
+  f.state = State::kEnded;
+  f.end = now_;
+  lanes_[f.lane].pop();
+}
+
+std::optional<FlowSchedule::Event> FlowSchedule::begin(Id id) {
+  Flow& f = flows_[id];
+  if (f.kind == Kind::kFlow) {
+    run(id, now_);
+    return {};
+  }
+  const Transfer& t = transfers_[f.transfer];
+  const auto taken = [&](const Crossing& c) {
+    return busy_[c.link] > 0 || !guards_[c.link].empty();
+  };
+  if (std::any_of(t.crossings.begin(), t.crossings.end(), taken)) {
+    for (const Crossing& c : t.crossings)
+      while (!guards_[c.link].empty()) {
+        const Id other = guards_[c.link].back();
+        leave(other);
+        broken_.push_back(other);
+      }
+    leave(id);
+    return Event{id, true};
+  }
+  for (const Crossing& c : t.crossings) guards_[c.link].push_back(id);
+  run(id, now_);
+  return {};
+}
+
+FlowSchedule::Event FlowSchedule::finish(Id id) {
+  Flow& f = flows_[id];
+  if (f.kind == Kind::kGuard) {
+    leave(id);
+    return {id, false};
+  }
+  f.state = State::kEnded;
+  f.end = now_;
+  events_.clear(f.lane);
+  Lane& lane = lanes_[f.lane];
+  lane.pop();
+  if (f.takes_links()) {
+    if (!std::exchange(lane.alone, false)) {
+      links_.end(f.lane);
+      changed_ = true;
+    }
+    for (const Crossing& c : transfers_[f.transfer].crossings) --busy_[c.link];
+  }
+  if (lane.size() > 0) {
+    Flow& following = flows_[lane.front()];
+    following.ready.at = std::max(following.ready.at, now_);
+    schedule(f.lane);
+  }
+  follow(id);
+  return {id, false};
+}
+
+// Schedules what has waited for that alone.
+void FlowSchedule::follow(Id ended) {
+  for (std::size_t w = 0; w < waiting_.size();) {
+    if (flows_[lanes_[waiting_[w]].front()].ready.after != ended) {
+      ++w;
+      continue;
+    }
+    const std::uint32_t known = waiting_[w];
+    waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(w));
+    schedule(known);
+  }
+}
+
+FlowSchedule::Id FlowSchedule::promise(std::size_t lane) {
+  Flow flow;
+  flow.kind = Kind::kPromise;
+  return push(lane, flow);
+}
+
+void FlowSchedule::fulfil(Id promise, std::int64_t end) {
+  Flow& f = flows_[promise];
+  if (lanes_[f.lane].front() != promise) throw std::logic_error("a promise before its time");
+  f.state = State::kEnded;
+  f.end = end;
+  lanes_[f.lane].pop();
+  follow(promise);
+}
+
+// Of a lane whose flow shares links. As Interference does it.
+void FlowSchedule::settle_rate(std::uint32_t l) {
+  Lane& lane = lanes_[l];
+  if (lane.size() == 0) return;
+  const Id id = lane.front();
+  const Flow& f = flows_[id];
+  if (f.state != State::kRunning || !f.takes_links() || lane.alone) return;
+  const double share = links_.rate(l) / transfers_[f.transfer].demand;
+  const RateParts rate = std::min(kFullRate, to_rate_parts(share));
+  if (rate == lane.rate) return;
+  lane.left.advance(now_ - lane.settled, lane.rate);
+  lane.settled = now_;
+  lane.rate = rate;
+  std::int64_t end = 0;
+  if (__builtin_add_overflow(now_, lane.left.time_left(rate), &end))
+    throw std::overflow_error("simulated time passes 106 days");
+  events_.set(l, end, id);
+}
+
+void FlowSchedule::settle_rates() {
+  for (const FlowId l : links_.solve()) settle_rate(l);
+  // One that came when its lane's last, over the same links, ended has not changed these.
+  for (const std::uint32_t l : joined_) settle_rate(l);
+  joined_.clear();
+  changed_ = false;
+}
+
+void FlowSchedule::describe(const Ready& r, std::vector<std::int64_t>& out) const {
+  out.push_back(std::max<std::int64_t>(0, r.at - now_));
+  describe(r.after, out);
+  out.push_back(r.after == kNone ? 0 : r.plus);
+}
+
+void FlowSchedule::describe(Id flow, std::vector<std::int64_t>& out) const {
+  if (flow == kNone) {
+    out.push_back(-1);
+    return;
+  }
+  const Flow& f = flows_[flow];
+  const Lane& lane = lanes_[f.lane];
+  const auto first = lane.flows.begin() + static_cast<std::ptrdiff_t>(lane.first);
+  out.push_back(f.lane);
+  out.push_back(std::find(first, lane.flows.end(), flow) - first);
+}
+
+void FlowSchedule::describe(std::vector<std::int64_t>& out) const {
+  out.push_back(changed_);
+  for (std::uint32_t l = 0; l < lanes_.size(); ++l) {
+    const Lane& lane = lanes_[l];
+    if (lane.size() == 0) continue;
+    out.push_back(l);
+    out.push_back(static_cast<std::int64_t>(lane.size()));
+    for (std::size_t i = lane.first; i < lane.flows.size(); ++i) {
+      const Flow& f = flows_[lane.flows[i]];
+      describe(f.ready, out);
+      out.insert(out.end(),
+                 {f.time, static_cast<std::int64_t>(f.transfer), static_cast<std::int64_t>(f.kind),
+                  static_cast<std::int64_t>(f.state)});
+    }
+    const Flow& first = flows_[lane.front()];
+    if (first.state == State::kWaiting) continue;
+    out.push_back(events_.at(l).time_ps() - now_);
+    if (first.state == State::kRunning && first.takes_links())
+      out.insert(out.end(), {lane.left.whole_ps, lane.left.billionths, now_ - lane.settled,
+                             static_cast<std::int64_t>(lane.rate), lane.alone});
+  }
+}
+
+void FlowSchedule::shift(std::int64_t ps) {
+  if (__builtin_add_overflow(now_, ps, &now_))
+    throw std::overflow_error("simulated time passes 106 days");
+  for (std::uint32_t l = 0; l < lanes_.size(); ++l) {
+    Lane& lane = lanes_[l];
+    lane.settled += ps;
+    for (std::size_t i = lane.first; i < lane.flows.size(); ++i) {
+      flows_[lane.flows[i]].ready.at += ps;
+      flows_[lane.flows[i]].start += ps;
+    }
+    const Completion event = events_.at(l);
+    if (event.time_ps() != CompletionTree::kNever)
+      events_.set(l, event.time_ps() + ps, event.task());
+  }
+}
+
+std::optional<FlowSchedule::Event> FlowSchedule::next() {
+  for (;;) {
+    if (!broken_.empty()) {
+      const Id id = broken_.back();
+      broken_.pop_back();
+      return Event{id, true};
+    }
+    if (changed_ && events_.first().time_ps() != now_) settle_rates();
+    const Completion first = events_.first();
+    if (first.time_ps() == CompletionTree::kNever) return {};
+    now_ = first.time_ps();
+    const Id id = first.task();
+    if (flows_[id].state == State::kRunning) return finish(id);
+    if (const auto event = begin(id)) return event;
+  }
+}
+
+}  // namespace rehearse

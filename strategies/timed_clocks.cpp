@@ -1,0 +1,128 @@
+#include "strategies/timed_clocks.hpp"
+
+#include <stdexcept>
+
+namespace rehearse {
+
+bool TimedClocks::block(Flow on) {
+  (run != nullptr ? run->blocked_on : now->blocked_on) = on;
+  waiters_.push_back({on, index});
+  return false;
+}
+
+bool TimedClocks::free(std::size_t l) {
+  if (run != nullptr && l == kCompute) return true;  // runs are one after the other
+  TimedLane& of = lane(l);
+  if (of.last == kNoFlow) return true;
+  if (!flows.ended(of.last)) return false;
+  of.free = flows.end(of.last);
+  of.last = kNoFlow;
+  return true;
+}
+
+bool TimedClocks::known(std::size_t l) {
+  if (!free(l)) return block(lane(l).last);
+  return flows.settle(waits(l)) || block(waits(l).after);
+}
+
+bool TimedClocks::join(Ready& to, Ready more) {
+  flows.settle(more);
+  flows.settle(to);
+  if (more.after != kNoFlow && to.after != kNoFlow && to.after != more.after)
+    return block(to.after);
+  to.at = std::max(to.at, more.at);
+  if (more.after == kNoFlow) return true;
+  to.plus = to.after == kNoFlow ? more.plus : std::max(to.plus, more.plus);
+  to.after = more.after;
+  return true;
+}
+
+bool TimedClocks::mark(std::size_t l, Ready& out) {
+  out = waits(l);
+  return join(out, free(l) ? Ready{lane(l).free, kNoFlow, 0} : Ready{0, lane(l).last, 0});
+}
+
+std::int64_t TimedClocks::issue(std::int64_t time, std::int64_t lag) {
+  const std::int64_t before = host();
+  if (time > 0) {
+    ++tasks;
+    host() += time;
+    ended(index, step(), host());
+  }
+  if (lag == 0) return before;
+  ++tasks;
+  return before + lag;
+}
+
+void TimedClocks::wait_for_issue(std::size_t l, std::int64_t time) {
+  const std::int64_t issued = issue(time);
+  Ready& w = waits(l);
+  flows.settle(w);
+  now->waited_for_host += issued > std::max(w.at, flows.now());
+  w.at = std::max(w.at, issued);
+}
+
+std::int64_t TimedClocks::place(std::size_t l, std::int64_t time, std::int64_t after) {
+  TimedLane& of = lane(l);
+  Ready& w = waits(l);
+  ++tasks;
+  const std::int64_t otherwise = std::max(of.free, w.at);
+  now->waited_for_host += after > otherwise;
+  if (__builtin_add_overflow(std::max(otherwise, after), time, &of.free))
+    throw std::overflow_error("simulated time passes 106 days");
+  w = {};
+  ended(index, step(), of.free);
+  return of.free;
+}
+
+void TimedClocks::place(const Run& merged) {
+  const std::int64_t after = issue(merged.host, merged.lag());
+  if (merged.duration > 0) place(kCompute, merged.duration, after);
+}
+
+void TimedClocks::move(std::size_t l, std::int64_t time, TransferId transfer) {
+  TimedLane& of = lane(l);
+  ++tasks;
+  Ready ready = std::exchange(waits(l), Ready{});
+  const bool starts = free(l) && flows.settle(ready);
+  const std::int64_t start = std::max(of.free, ready.at);
+  // A run that is taken apart has gone on undisturbed up to now.
+  const bool past = starts && run != nullptr && start < flows.now();
+  const bool passed = past && start + time <= flows.now();
+  if (starts && (time == 0 || transfer == kNoTransfer || passed)) {
+    of.free = start + time;
+    ended(index, step(), of.free);
+    return;
+  }
+  const std::size_t on = index * kClockLanes + l;
+  if (past) {
+    of.last = flows.add_running(on, start, time, transfer);
+  } else {
+    ready.at = std::max(ready.at, of.free);
+    of.last = flows.add(on, ready, time, transfer);
+  }
+  own(of.last);
+}
+
+void TimedClocks::own(Flow flow) {
+  if (owners_.size() <= flow) owners_.resize(flow + 1);
+  owners_[flow] = {static_cast<std::uint32_t>(index), step()};
+}
+
+void TimedClocks::tell(Flow flow) {
+  for (std::size_t w = 0; w < waiters_.size();) {
+    if (waiters_[w].flow != flow) {
+      ++w;
+      continue;
+    }
+    TimedRank& rank = ranks[waiters_[w].rank];
+    if (rank.blocked_on == flow) rank.blocked_on = kNoFlow;
+    if (!rank.runs.empty() && rank.runs.front().blocked_on == flow)
+      rank.runs.front().blocked_on = kNoFlow;
+    awake.push_back(waiters_[w].rank);
+    waiters_[w] = waiters_.back();
+    waiters_.pop_back();
+  }
+}
+
+}  // namespace rehearse

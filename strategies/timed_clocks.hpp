@@ -1,0 +1,108 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "strategies/timed_rank.hpp"
+#include "strategies/transfers.hpp"
+
+namespace rehearse {
+
+// The clocks of ranks that are walked in order of time, and what each of those waits for. What is
+// done is done by the rank that the walk has turned to: in the order of its program, or, where it
+// goes on with a run that it has issued, in that run's.
+//
+// A function that says false has done nothing but note for which flow the rank, or its run, waits;
+// what it is part of is done again when that flow has ended.
+class TimedClocks {
+ public:
+  using Flow = FlowSchedule::Id;
+  using Ready = FlowSchedule::Ready;
+  static constexpr Flow kNoFlow = FlowSchedule::kNone;
+  static constexpr auto kCompute = static_cast<std::size_t>(StreamKind::kCompute);
+
+  TimedClocks(const Program& program, const Cluster& cluster, int steps, const Prices& prices)
+      : transfers(program, cluster, prices),
+        flows(transfers.all(), transfers.network().links(), program.ranks.size() * kClockLanes),
+        ranks(program.ranks.size()),
+        ends(static_cast<std::size_t>(steps), std::vector<std::int64_t>(program.ranks.size(), 0)),
+        launch_latency_(prices.launch_latency()) {}
+
+  // A rank is turned to: `issued` where it goes on with that run of its, beside its program.
+  void turn_to(std::size_t rank, IssuedRun* issued = nullptr) {
+    now = &ranks[rank];
+    index = rank;
+    run = issued;
+  }
+
+  int step() const { return run != nullptr ? run->step : now->step; }
+  std::int64_t& host() { return run != nullptr ? run->host : now->host; }
+  bool& arrived() { return run != nullptr ? run->arrived : now->arrived; }
+  TimedLane& lane(std::size_t l) { return now->lanes[l]; }
+  // What the next task of a lane waits for.
+  Ready& waits(std::size_t l) {
+    return run != nullptr && l == kCompute ? run->waits : now->lanes[l].waits;
+  }
+
+  bool block(Flow on);
+  // When a lane is free is known; what it waits for may not be.
+  bool free(std::size_t l);
+  // When the lane's next task can start is known.
+  bool known(std::size_t l);
+  // Adds what a time waits for; not where two flows have yet to end.
+  bool join(Ready& to, Ready more);
+  // When what a lane has been given is done.
+  bool mark(std::size_t l, Ready& out);
+
+  // The host issues something: when that may start, `lag` after it began to.
+  std::int64_t issue(std::int64_t time, std::int64_t lag);
+  std::int64_t issue(std::int64_t time) { return issue(time, time + launch_latency_); }
+  // It issues a lane's next task, of which more may not be known yet than that.
+  void wait_for_issue(std::size_t l, std::int64_t time);
+  // A task on a lane of which everything is known: its end.
+  std::int64_t place(std::size_t l, std::int64_t time, std::int64_t after);
+  void place(const Run& merged);
+  // A task on a lane that takes of links, or comes after what does.
+  void move(std::size_t l, std::int64_t time, TransferId transfer);
+
+  // The flow belongs to the rank that the walk has turned to.
+  void own(Flow flow);
+  void ended(std::size_t rank, int step, std::int64_t time) {
+    std::int64_t& end = ends[static_cast<std::size_t>(step)][rank];
+    end = std::max(end, time);
+  }
+  // Wakes who has waited for a flow.
+  void tell(Flow flow);
+
+  struct Owner {
+    std::uint32_t rank = 0;
+    int step = 0;
+  };
+  Owner owner(Flow flow) const { return owners_[flow]; }
+
+  Transfers transfers;
+  FlowSchedule flows;
+  std::vector<TimedRank> ranks;
+  std::vector<std::vector<std::int64_t>> ends;  // by step and rank
+  std::vector<std::size_t> awake;               // ranks that may get further
+  std::uint64_t tasks = 0;
+  // What the walk has turned to.
+  TimedRank* now = nullptr;
+  std::size_t index = 0;
+  IssuedRun* run = nullptr;
+
+ private:
+  struct Waiter {
+    Flow flow = kNoFlow;
+    std::size_t rank = 0;
+  };
+
+  std::int64_t launch_latency_;
+  std::vector<Owner> owners_;
+  std::vector<Waiter> waiters_;
+};
+
+}  // namespace rehearse

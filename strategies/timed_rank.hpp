@@ -1,0 +1,92 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "sim/engine/flow_schedule.hpp"
+#include "strategies/clock_code.hpp"
+
+namespace rehearse {
+
+// A stream of a rank that is walked in order of time: when it is free, which may be when its last
+// flow ends, and what its next task waits for.
+struct TimedLane {
+  std::int64_t free = 0;
+  FlowSchedule::Id last = FlowSchedule::kNone;
+  FlowSchedule::Ready waits;
+};
+
+// Runs of segments that have been issued and are still to end, or to begin.
+struct IssuedRun {
+  std::vector<const ClockOp*> ops;
+  int step = 0;
+  std::int64_t host = 0;  // when the host goes on to the next of `ops`
+  FlowSchedule::Ready waits;
+  FlowSchedule::Id promise = FlowSchedule::kNone;     // of its end
+  FlowSchedule::Id guard = FlowSchedule::kNone;       // of all `ops`, while they are under way
+  FlowSchedule::Id blocked_on = FlowSchedule::kNone;  // before it can go on
+  // The segment that is walked instruction by instruction, and its kernels that have no task yet.
+  const ClockCode* apart = nullptr;
+  std::size_t at = 0;
+  Run kernels;
+  bool arrived = false;
+};
+
+// Where a rank is in its steps, and its clocks.
+struct TimedRank {
+  struct Route {
+    std::int32_t peer = 0;
+    Bytes bytes{0};
+    std::int64_t occupied = 0, latency = 0;
+    TransferId transfer = kNoTransfer;
+  };
+  struct Message {
+    std::int32_t from = 0;
+    std::uint32_t tag = 0;
+    int step = 0;
+    FlowSchedule::Ready sent;
+  };
+
+  const RankProgram* rank = nullptr;
+  std::vector<const ClockCode*> passes;
+  bool together = false;            // it meets other ranks inside segments
+  TransferId inside = kNoTransfer;  // what collectives of segments may take of links
+  std::vector<Route> outward, inward;
+  std::vector<StepList::Stretch> stretches;
+
+  std::array<TimedLane, kClockLanes> lanes;  // but for the host's
+  std::int64_t host = 0;
+  std::vector<FlowSchedule::Ready> events;
+  std::vector<Message> inbox;
+  int step = 0;
+  std::size_t call = 0, at = 0;
+  std::int32_t micro_batch = 0;
+  bool arrived = false;
+  FlowSchedule::Id blocked_on = FlowSchedule::kNone;
+  std::array<std::uint32_t, kGroupKinds> met{};
+  std::vector<const ClockOp*> gathered;  // runs that have no task yet
+  std::deque<IssuedRun> runs;
+  std::uint64_t waited_for_host = 0;  // tasks that did
+
+  const std::vector<std::int32_t>& members(GroupKind g) const {
+    return rank->groups[static_cast<std::size_t>(g)];
+  }
+  // The stretch that it is in, if it is in one.
+  const StepList::Stretch* stretch() const {
+    for (const StepList::Stretch& s : stretches)
+      if (call >= s.begin && call < s.end()) return &s;
+    return nullptr;
+  }
+};
+
+// Where members of a group meet: all arrive before any goes on, so two of a group are open at most.
+struct TimedMeeting {
+  std::uint32_t number = 0;
+  std::size_t arrived = 0;
+  std::int64_t arrivals = 0;
+};
+
+}  // namespace rehearse

@@ -1,0 +1,421 @@
+#include "strategies/timed_walk.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "sim/base/sim_time.hpp"
+#include "strategies/lowering_sinks.hpp"
+#include "strategies/phases.hpp"
+#include "strategies/timed_clocks.hpp"
+#include "strategies/timed_periods.hpp"
+
+namespace rehearse {
+namespace {
+
+// So many runs may be issued that have not ended: what comes after them may start before they end.
+constexpr std::size_t kAhead = 3;
+
+class TimedWalk : private TimedClocks {
+ public:
+  TimedWalk(const Program& program, const Cluster& cluster, int steps, Prices& prices)
+      : TimedClocks(program, cluster, steps, prices),
+        program_(program),
+        cluster_(cluster),
+        steps_(steps),
+        codes_(program, cluster, prices, true),
+        meetings_(program.ranks.size() * kGroupKinds),
+        periods_(ranks, meetings_, flows) {
+    for (std::uint32_t r = 0; r < ranks.size(); ++r) ranks[r] = initial(r);
+  }
+
+  std::optional<StepTimes> times() {
+    if (codes_.exchanges()) return {};
+    for (std::size_t r = 0; r < ranks.size(); ++r) awake.push_back(r);
+    for (;;) {
+      advance_awake();
+      if (flows.late()) return {};
+      periods_.leave_out();
+      const auto event = flows.next();
+      if (!event) break;
+      happen(*event);
+    }
+    if (flows.late()) return {};
+    for (const TimedRank& r : ranks)
+      if (r.step < steps_)
+        throw std::logic_error("the program's ranks wait for each other for ever");
+    StepTimes out =
+        slowest_step(program_, ends.back(),
+                     ends.size() > 1 ? ends[ends.size() - 2] : std::vector<std::int64_t>{});
+    out.tasks = tasks;
+    return out;
+  }
+
+ private:
+  TimedRank initial(std::uint32_t number) {
+    TimedRank out;
+    const RankProgram& rank = program_.ranks[number];
+    const auto meets = [&](GroupKind g) {
+      return rank.groups[static_cast<std::size_t>(g)].size() > 1;
+    };
+    out.rank = &rank;
+    out.together =
+        meets(GroupKind::kTensor) || meets(GroupKind::kContext) || meets(GroupKind::kExpert);
+    out.events.resize(static_cast<std::size_t>(rank.events));
+    out.stretches = long_stretches(rank.steps);
+    const bool apart = out.together || transfers.network().inside_meets();
+    std::vector<TransferId> inside;
+    for (std::uint32_t p = 0; p < rank.steps.passes(); ++p) {
+      out.passes.push_back(&codes_.of(rank.steps.pass(p), rank.machine, apart));
+      for (const ClockOp& op : *out.passes.back())
+        if (op.apart != nullptr)
+          for (const ClockOp& in : *op.apart)
+            if (in.collective >= 0) inside.push_back(transfers.collective(number, in.collective));
+    }
+    std::sort(inside.begin(), inside.end());
+    inside.erase(std::unique(inside.begin(), inside.end()), inside.end());
+    out.inside = transfers.any_of(inside);
+    return out;
+  }
+
+  void advance_awake() {
+    while (!awake.empty()) {
+      const std::size_t rank = awake.back();
+      awake.pop_back();
+      go_on(rank);
+      turn_to(rank);
+      advance();
+    }
+  }
+
+  void happen(const FlowSchedule::Event& event) {
+    const Owner of = owner(event.id);
+    if (!event.broken) ended(of.rank, of.step, flows.now());
+    TimedRank& rank = ranks[of.rank];
+    if (!rank.runs.empty() && rank.runs.front().guard == event.id) {
+      turn_to(of.rank, &rank.runs.front());
+      run->guard = kNoFlow;
+      if (event.broken)
+        take_apart();
+      else
+        finish(run->ops.size());
+      awake.push_back(of.rank);
+    }
+    tell(event.id);
+  }
+  static Run joined(const std::vector<const ClockOp*>& ops, std::size_t n) {
+    Run out;
+    for (std::size_t i = 0; i < n; ++i) out = out.then(ops[i]->run);
+    return out;
+  }
+  // Of a part of the run, if nothing disturbs it.
+  std::int64_t end_of(const Run& part) {
+    const std::int64_t after = run->host + part.lag();
+    return std::max({lane(kCompute).free, run->waits.at, after}) + part.duration;
+  }
+  // The first `n` of a run's have run, undisturbed.
+  void finish(std::size_t n) {
+    place(joined(run->ops, n));
+    run->ops.erase(run->ops.begin(), run->ops.begin() + static_cast<std::ptrdiff_t>(n));
+  }
+  // Something has come while they were under way, or had been there when they began.
+  void take_apart() {
+    std::size_t done = 0;
+    Run part;
+    for (; done < run->ops.size(); ++done) {
+      part = part.then(run->ops[done]->run);
+      if (end_of(part) > flows.now()) break;
+    }
+    if (done > 0) finish(done);
+    begin_apart();
+  }
+  void begin_apart() {
+    if (run->ops.empty() || run->ops.front()->apart == nullptr) return;
+    run->apart = run->ops.front()->apart;
+    run->at = 0;
+    run->ops.erase(run->ops.begin());
+  }
+
+  // What was gathered is issued; false: so much has been that it has to wait.
+  bool flush() {
+    if (now->gathered.empty()) return true;
+    if (now->runs.empty() && free(kCompute) && flows.settle(waits(kCompute)) &&
+        std::none_of(now->gathered.begin(), now->gathered.end(),
+                     [&](const ClockOp* op) { return meets(*op); })) {
+      place(joined(now->gathered, now->gathered.size()));
+      now->gathered.clear();
+      return true;
+    }
+    if (now->runs.size() >= kAhead) return block(now->runs.front().promise);
+    IssuedRun issued;
+    issued.ops = std::exchange(now->gathered, {});
+    issued.step = now->step;
+    issued.host = now->host;
+    issued.waits = std::exchange(lane(kCompute).waits, Ready{});
+    free(kCompute);
+    issued.promise = flows.promise(index * kClockLanes + kCompute);
+    own(issued.promise);
+    lane(kCompute).last = issued.promise;
+    for (const ClockOp* op : issued.ops) now->host += op->run.host;
+    now->runs.push_back(std::move(issued));
+    if (now->runs.size() > 1) return true;
+    const std::size_t rank = index;
+    go_on(rank);
+    turn_to(rank);
+    return true;
+  }
+  // Whether something inside a run of segments may have to do with others.
+  bool meets(const ClockOp& op) const {
+    return op.apart != nullptr && (now->together || now->inside != kNoTransfer);
+  }
+  // A rank's issued runs, as far as they get.
+  void go_on(std::size_t rank) {
+    while (!ranks[rank].runs.empty()) {
+      turn_to(rank, &ranks[rank].runs.front());
+      if (run->guard != kNoFlow || run->blocked_on != kNoFlow || !go_on()) return;
+      const Flow done = run->promise;
+      const std::int64_t end = lane(kCompute).free;
+      ended(index, run->step, end);
+      now->runs.pop_front();
+      run = nullptr;
+      flows.fulfil(done, end);
+      tell(done);
+    }
+  }
+  bool go_on() {
+    for (;;) {
+      if (run->apart != nullptr && !walk_apart()) return false;
+      if (run->ops.empty()) return true;
+      if (!known(kCompute)) return false;
+      // Kernels, and what meets nothing, need no guard.
+      std::size_t n = 0;
+      while (n < run->ops.size() && !meets(*run->ops[n])) ++n;
+      if (n > 0) finish(n);
+      if (run->ops.empty()) return true;
+      if (now->together) {
+        begin_apart();
+        continue;
+      }
+      const std::int64_t end = end_of(joined(run->ops, run->ops.size()));
+      const std::int64_t begin = std::max({lane(kCompute).free, run->waits.at, run->host});
+      run->guard = flows.guard(index * kClockLanes + kHostLane, begin, end, now->inside);
+      own(run->guard);
+      return false;
+    }
+  }
+  bool walk_apart() {
+    const ClockCode& code = *run->apart;
+    for (; run->at < code.size(); ++run->at) {
+      const ClockOp& op = code[run->at];
+      if (op.kind == ClockOp::Kind::kRun)
+        run->kernels = run->kernels.then(op.run);
+      else if (!inside(op))
+        return false;
+    }
+    if (!place_kernels()) return false;
+    run->apart = nullptr;
+    return true;
+  }
+  bool place_kernels() {
+    if (run->kernels.host == 0 && run->kernels.latest == 0 && run->kernels.duration == 0)
+      return true;
+    if (!known(kCompute)) return false;
+    place(std::exchange(run->kernels, Run{}));
+    return true;
+  }
+
+  // A collective of a segment.
+  bool inside(const ClockOp& op) {
+    if (!arrived()) {
+      if (!(run != nullptr ? place_kernels() : flush())) return false;
+      if (!known(kCompute) || !known(op.lane)) return false;
+      const std::int64_t issued = issue(op.host), free = lane(kCompute).free;
+      Ready& w = waits(kCompute);
+      now->waited_for_host += issued > std::max(free, w.at);
+      w.at = std::max(w.at, issued);
+      waits(op.lane).at = std::max({waits(op.lane).at, free, w.at});
+    }
+    if (!meet(op)) return false;
+    if (op.kind == ClockOp::Kind::kOverlap) place(kCompute, op.beside, issue(op.beside_host));
+    Ready done;
+    return mark(op.lane, done) && join(waits(kCompute), done);
+  }
+
+  bool meet(const ClockOp& op) {
+    const std::vector<std::int32_t>& group = now->members(op.group);
+    const TransferId transfer =
+        transfers.collective(static_cast<std::uint32_t>(index), op.collective);
+    if (group.size() <= 1) {
+      move(op.lane, op.time, transfer);
+      return true;
+    }
+    const auto kind = static_cast<std::size_t>(op.group);
+    const std::uint32_t number = now->met[kind] + 1;
+    const auto first = static_cast<std::size_t>(group.front());
+    TimedMeeting& meeting = meetings_[kind * ranks.size() + first][number % 2];
+    if (meeting.number != number) meeting = {number, 0, 0};
+    if (!arrived()) {
+      arrived() = true;
+      meeting.arrivals = std::max(meeting.arrivals, place(op.lane, 0, 0));
+      if (++meeting.arrived == group.size()) {
+        ++tasks;
+        for (const std::int32_t m : group)
+          if (static_cast<std::size_t>(m) != index) awake.push_back(static_cast<std::size_t>(m));
+      }
+    }
+    if (meeting.arrived < group.size()) return false;
+    waits(op.lane).at = std::max(waits(op.lane).at, meeting.arrivals);
+    move(op.lane, op.time, transfer);
+    now->met[kind] = number;
+    arrived() = false;
+    return true;
+  }
+
+  std::int32_t peer(std::int32_t pipeline_rank) const {
+    return now->members(GroupKind::kPipeline)[static_cast<std::size_t>(pipeline_rank)];
+  }
+  std::uint32_t tag(std::uint32_t of_pass) const {
+    return of_pass + static_cast<std::uint32_t>(now->micro_batch);
+  }
+  const TimedRank::Route& route(std::int32_t other, Bytes bytes, bool outward) {
+    auto& routes = outward ? now->outward : now->inward;
+    for (const TimedRank::Route& r : routes)
+      if (r.peer == other && r.bytes == bytes) return r;
+    const RankProgram& here = *now->rank;
+    const RankProgram& there = program_.ranks[static_cast<std::size_t>(other)];
+    const auto links_of = [&](const RankProgram& rank) {
+      return program_.machines[rank.machine].at(GroupKind::kPipeline);
+    };
+    int from = here.rank, to = there.rank;
+    if (!outward) std::swap(from, to);
+    const LinkShare links = slower(links_of(here), links_of(there));
+    const Seconds latency = point_to_point_time(cluster_, from, to, Bytes(0), links);
+    const Seconds whole = point_to_point_time(cluster_, from, to, bytes, links);
+    const std::int64_t occupied = to_sim_time(max(Seconds(0), whole - latency)).ps;
+    const TransferId transfer =
+        outward ? transfers.message(static_cast<std::uint32_t>(index),
+                                    static_cast<std::uint32_t>(other), bytes, occupied)
+                : kNoTransfer;
+    routes.push_back({other, bytes, occupied, to_sim_time(latency).ps, transfer});
+    return routes.back();
+  }
+
+  bool send(const Send& s, std::int64_t host) {
+    if (!flush()) return false;
+    const auto l = static_cast<std::size_t>(s.stream);
+    wait_for_issue(l, host);
+    const std::int32_t to = peer(s.peer);
+    const TimedRank::Route& way = route(to, s.bytes, true);
+    move(l, way.occupied, way.transfer);
+    Ready sent;
+    mark(l, sent);
+    ranks[static_cast<std::size_t>(to)].inbox.push_back(
+        {static_cast<std::int32_t>(index), tag(s.tag), now->step, sent});
+    awake.push_back(static_cast<std::size_t>(to));
+    return true;
+  }
+
+  bool receive(const Receive& r, std::int64_t host) {
+    if (!flush()) return false;
+    Ready& w = waits(kCompute);
+    if (!flows.settle(w)) return block(w.after);
+    const std::int32_t from = peer(r.peer);
+    auto& inbox = now->inbox;
+    const auto it = std::find_if(inbox.begin(), inbox.end(), [&](const auto& m) {
+      return m.tag == tag(r.tag) && m.from == from && m.step == now->step;
+    });
+    if (it == inbox.end()) return false;
+    const std::int64_t latency = route(from, r.bytes, false).latency;
+    Ready sent = it->sent;
+    inbox.erase(it);
+    const std::int64_t issued = issue(host);
+    const bool is_there = flows.settle(sent);
+    now->waited_for_host += issued > (is_there ? sent.at : std::max(sent.at, flows.now()));
+    sent.at = std::max(sent.at, issued) + latency;
+    sent.plus += latency;
+    ++tasks;
+    return join(w, sent);
+  }
+
+  // False: the rank waits, and comes to the op again.
+  bool execute(const ClockOp& op) {
+    switch (op.kind) {
+      case ClockOp::Kind::kRun:
+        now->gathered.push_back(&op);
+        return true;
+      case ClockOp::Kind::kKernel:
+        if (!flush()) return false;
+        wait_for_issue(op.lane, op.host);
+        move(op.lane, op.time, kNoTransfer);
+        return true;
+      case ClockOp::Kind::kCollective:
+        if (!now->arrived) {
+          if (!flush()) return false;
+          if (now->members(op.group).size() > 1 && !known(op.lane)) return false;
+          wait_for_issue(op.lane, op.host);
+        }
+        return meet(op);
+      case ClockOp::Kind::kInside:
+      case ClockOp::Kind::kOverlap:
+        return inside(op);
+      case ClockOp::Kind::kSynchronize:
+        if (!flush() || !known(kCompute)) return false;
+        issue(op.host, 0);
+        return synchronize({std::max(lane(kCompute).free, waits(kCompute).at), kNoFlow, 0});
+      case ClockOp::Kind::kSend:
+        return send(std::get<Send>(op.step->work), op.host);
+      case ClockOp::Kind::kReceive:
+        return receive(std::get<Receive>(op.step->work), op.host);
+      case ClockOp::Kind::kExchange:
+        throw std::logic_error("exchanges are not walked in order of time");
+      case ClockOp::Kind::kRecord:
+        if (op.lane == kCompute && !flush()) return false;
+        return mark(op.lane, now->events[static_cast<std::size_t>(op.event)]);
+      case ClockOp::Kind::kWait:
+        if (op.lane == kCompute && !flush()) return false;
+        return join(waits(op.lane), now->events[static_cast<std::size_t>(op.event)]);
+      case ClockOp::Kind::kHostWait:
+        return flush() && synchronize(now->events[static_cast<std::size_t>(op.event)]);
+    }
+    return true;
+  }
+  bool synchronize(Ready until) {
+    if (!flows.settle(until)) return block(until.after);
+    now->host = std::max(now->host, until.at);
+    ended(index, now->step, now->host);
+    ++tasks;
+    return true;
+  }
+
+  void advance() {
+    if (now->blocked_on != kNoFlow) return;
+    const std::vector<StepList::Call>& calls = now->rank->steps.calls();
+    while (now->step < steps_) {
+      for (; now->call < calls.size(); ++now->call, now->at = 0) {
+        const ClockCode& code = *now->passes[calls[now->call].pass];
+        now->micro_batch = calls[now->call].micro_batch;
+        for (; now->at < code.size(); ++now->at)
+          if (!execute(code[now->at])) return;
+      }
+      if (!flush()) return;
+      now->call = 0;
+      ++now->step;
+    }
+  }
+
+  const Program& program_;
+  const Cluster& cluster_;
+  int steps_;
+  ClockCodes codes_;
+  std::vector<std::array<TimedMeeting, 2>> meetings_;
+  TimedPeriods periods_;
+};
+
+}  // namespace
+
+std::optional<StepTimes> timed_step_times(const Program& program, const Cluster& cluster,
+                                          const LowerOptions& options, Prices& prices) {
+  return TimedWalk(program, cluster, options.steps, prices).times();
+}
+
+}  // namespace rehearse

@@ -1,0 +1,106 @@
+// Steps whose transfers meet on links, walked in order of time, against graphs of them.
+
+#include "strategies/timed_walk.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "strategies/build_program.hpp"
+#include "strategies/network.hpp"
+#include "strategies/step_clock.hpp"
+#include "tests/property/plans.hpp"
+
+namespace rehearse {
+namespace {
+
+// Hosts of two and eight GPUs whose NICs are slow enough for messages and gradients to meet, one
+// with PCIe, and one large enough for tensor parallelism over hosts.
+const std::string kClusters[] = {
+    "{name: dgx-a100, nodes: 4, gpus_per_node: 2, inter_node: {nics_per_node: 1, bandwidth: 20 "
+    "Gb/s}}",
+    "{name: dgx-h100, nodes: 2, gpus_per_node: 4, inter_node: {nics_per_node: 2, bandwidth: 2 "
+    "Gb/s}}",
+    "{name: dgx-a100, nodes: 1}", "{name: dgx-h100, nodes: 4}"};
+
+struct Found {
+  int all = 0, answered = 0, shorter = 0, met = 0;
+};
+
+void compare(const Scenario& s, Found& found) {
+  const Model model = read_model(s.model);
+  const Cluster cluster = read_cluster(s.cluster);
+  const Runtime runtime = read_runtime(s.runtime);
+  Program program;
+  try {
+    program = build_program(resolve_plan(s, model, cluster, runtime), model, cluster, runtime, {});
+  } catch (const UserError&) {
+    return;  // a combination that the runtime does not offer
+  }
+  if (!Network(program, cluster).may_meet() || !clock_knows(program)) return;
+  ++found.all;
+  Prices prices(program, cluster, Clocks::kSustained);
+  const auto times = timed_step_times(program, cluster, {}, prices);
+  if (!times) return;
+  ++found.answered;
+  const Lowered whole = lower(program, cluster, {});
+  const StepWindow window = step_window(whole.graph, simulate(whole.graph), whole.notes);
+  CHECK(times->begin == window.begin);
+  CHECK(times->end == window.end);
+  CHECK(times->device == window.device);
+  found.shorter += 4 * times->tasks < whole.graph.size();
+  Prices again(program, cluster, Clocks::kSustained);
+  found.met += walked_step_times(program, cluster, {}, again).transfers_meet;
+}
+
+TEST_CASE("a walk in order of time finds the times of the graph") {
+  PlanSource plans(91);
+  Found found;
+  for (int i = 0; i < 400; ++i) {
+    PlanText plan = plans.next();
+    plan.cluster = kClusters[static_cast<std::size_t>(i % 4)];
+    plan.runtime = i % 3 == 0 && plan.pipeline == 1 ? "pytorch-eager" : "megatron";
+    plan.global_batch = plan.micro_batch * (i % 5 == 0 ? 96 : 16);
+    INFO(plan.text());
+    try {
+      compare(plan.scenario(), found);
+    } catch (const UserError&) {
+      continue;
+    }
+  }
+  CHECK(found.all > 80);
+  CHECK(10 * found.answered > 9 * found.all);
+  CHECK(found.met > 20);
+}
+
+TEST_CASE("a walk in order of time leaves out periods of a schedule, and finds the same times") {
+  Found found;
+  for (const int tensor : {1, 4, 8, 16})
+    for (const int pipeline : {2, 4, 8})
+      for (const char* schedule : {"gpipe", "1f1b", "interleaved-1f1b", "zb-h1"})
+        for (const int micro_batches : {24, 72}) {
+          PlanText plan;
+          plan.cluster = "{name: dgx-a100, nodes: 16}";
+          plan.runtime = "megatron";
+          plan.model =
+              "{model_type: gpt2, n_layer: 16, n_embd: 4096, n_head: 32, vocab_size: 2048, "
+              "n_positions: 2048}";
+          plan.schedule = schedule;
+          plan.tensor = tensor;
+          plan.sequence_parallel = tensor > 1;
+          plan.pipeline = pipeline;
+          plan.precision = "mixed";
+          plan.virtual_stages = plan.schedule == "interleaved-1f1b" ? 2 : 1;
+          plan.zero = micro_batches == 24 ? 0 : 1;
+          plan.global_batch = micro_batches * 128 / tensor / pipeline;
+          INFO(plan.text());
+          Scenario s = plan.scenario();
+          s.training.sequence_length = pipeline == 4 ? 128 : 2048;
+          compare(s, found);
+        }
+  CHECK(found.all > 80);
+  CHECK(found.answered == found.all);
+  CHECK(found.met > 40);
+  CHECK(found.shorter > 20);
+}
+
+}  // namespace
+}  // namespace rehearse
