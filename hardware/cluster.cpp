@@ -111,8 +111,9 @@ void read_collectives(Reader& cluster_reader, Cluster& cluster) {
   }
   cluster.communicator_memory = reader.optional<Bytes>("communicator_memory", Bytes(0));
   try {
-    tuning.table =
-        with_network(resolve_tuning(reader.raw("tuning"), cluster.gpu.name), reader.raw("network"));
+    tuning.table = with_protocols(
+        with_network(resolve_tuning(reader.raw("tuning"), cluster.gpu.name), reader.raw("network")),
+        reader.raw("protocols"));
   } catch (const UserError& e) {
     reader.diagnostics().add(e);
   }

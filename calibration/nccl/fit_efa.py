@@ -7,14 +7,17 @@ among on p5 (src/tuner/nccl_ofi_regions.cpp): ring LL128, ring Simple, tree LL12
 in hardware/collectives:
 
     ring   L = base + 2 (k hop + (n-1-k) step),  B = 2 (n-1)/n S / (NICs' rate x efficiency),
-           (L^overlap + B^overlap)^(1/overlap): pieces on their way hide latency behind transfer
+           (L^overlap + B^overlap)^(1/overlap): pieces on their way hide latency behind transfer;
+           Simple at least (2 (n-1) hop + 1.5 B) / 2: two chunks are on their way at a time
     tree   base + 2 (7 step + log2(k) hop) + f S / (rate x efficiency), f = 1 on two hosts, else 2
     nvls   base + 4 step + 2 log2(k) hop + max(S / switches, f S / (rate x efficiency))
 
 A hop between hosts is of the order of what the plugin tells NCCL of EFA, 75 us (src/platform-aws.c),
-which holds the proxy's part, not the wire's 20 to 25 us alone. Every step of a Simple ring passes on
-a slice of the plugin's 8 MiB buffers (NCCL_BUFFSIZE), which is what its `step` fits; its hop is that
-of LL128 and the 10 us that NCCL's own table has between them (src/graph/tuning.cc: 14 and 4 us).
+which holds the proxy's part, not the wire's 20 to 25 us alone. Simple's hop is that of LL128 and the
+10 us that NCCL's own table has between them (src/graph/tuning.cc: 14 and 4 us). A connection has
+eight buffers (NCCL_STEPS), and a chunk of a Simple ring takes four, in two slices
+(src/include/collectives.h: CHUNKSTEPS, SLICESTEPS), so two are on their way; of LL128, with a buffer
+for a chunk, eight, which with eight ranks on a host is not what it waits for.
 The table has eight ranks on every host, so what it says of hops and steps apart is little.
 
 LL, which sizes from 32 MiB do not use, keeps the link's latency, and has NCCL's own limit of its rate. p4de gets Simple alone, as the plugin
@@ -39,12 +42,12 @@ LL128_PAYLOAD = 0.92
 BASE, STEP_LL128, STEP_SIMPLE = 4.13, 2.3, 3.8  # us, tuning/h100-sxm.yaml: a link's and the protocol's
 RING_SIMPLE_MORE = 10  # us a hop
 RING_SIMPLE_EFFICIENCY = 0.9  # as everywhere: with eight ranks on a host NVLink is slower
+SIMPLE_IN_FLIGHT = 2  # chunks: NCCL_STEPS / CHUNKSTEPS
 LL_EFFICIENCY = 0.05  # NCCL's llMaxBws between AMD hosts: 19 to 22.5 GB/s
 TREE_SIMPLE_MORE = 19.5  # us a hop: 28 and 8.5 us in NCCL's table
 # name: start, least, most
 CONSTANTS = {
     "ring ll128 hop": (80, 26, 300), "ring ll128 efficiency": (0.7, 0.3, 0.95),
-    "ring simple step": (60, 3, 300),
     "tree ll128 hop": (60, 26, 300), "tree ll128 efficiency": (0.4, 0.2, 0.9),
     "nvls simple hop": (170, 26, 1000), "nvls simple efficiency": (0.7, 0.5, 0.95),
     "overlap": (2.5, 1, 8),
@@ -62,10 +65,11 @@ def read():
 def ways(c, nodes, size):
     ranks = 8 * nodes
 
-    def ring(hop, step, efficiency, payload):
+    def ring(hop, step, efficiency, payload, in_flight=math.inf):
         latency = BASE + 2 * (nodes * hop + (ranks - 1 - nodes) * step)
         transfer = 2 * (ranks - 1) / ranks * size / min(NVLINK * payload, LINE * efficiency)
-        return (latency ** c["overlap"] + transfer ** c["overlap"]) ** (1 / c["overlap"])
+        waiting = (2 * (ranks - 1) * hop + 1.5 * transfer) / in_flight
+        return max((latency ** c["overlap"] + transfer ** c["overlap"]) ** (1 / c["overlap"]), waiting)
 
     levels = math.ceil(math.log2(nodes))
     sent = (1 if nodes == 2 else 2) * size
@@ -73,7 +77,7 @@ def ways(c, nodes, size):
     nvls = max(size / SWITCHES, sent / (LINE * c["nvls simple efficiency"]))
     return {
         "ring ll128": ring(c["ring ll128 hop"], STEP_LL128, c["ring ll128 efficiency"], LL128_PAYLOAD),
-        "ring simple": ring(c["ring ll128 hop"] + RING_SIMPLE_MORE, c["ring simple step"], RING_SIMPLE_EFFICIENCY, 1),
+        "ring simple": ring(c["ring ll128 hop"] + RING_SIMPLE_MORE, STEP_SIMPLE, RING_SIMPLE_EFFICIENCY, 1, SIMPLE_IN_FLIGHT),
         "tree ll128": BASE + 2 * (7 * STEP_LL128 + levels * c["tree ll128 hop"]) + tree,
         "nvls simple": BASE + 4 * STEP_SIMPLE + 2 * levels * c["nvls simple hop"] + nvls,
     }
@@ -137,9 +141,16 @@ def rounded(c):
     return {n: round(v, 3 if "efficiency" in n else 2 if n == "overlap" else 1) for n, v in c.items()}
 
 
-def path(algorithm, protocol, hop, efficiency, step=None):
-    more = f", step: {step:g} us" if step else ""
-    return f"      - {{algorithm: {algorithm}, protocol: {protocol}, hop: {hop:g} us{more}, efficiency: {efficiency:g}}}"
+def path(algorithm, protocol, hop, efficiency, in_flight=None):
+    more = f", in_flight: {in_flight}" if in_flight else ""
+    return f"      - {{algorithm: {algorithm}, protocol: {protocol}, hop: {hop:g} us, efficiency: {efficiency:g}{more}}}"
+
+
+def simple_paths(c):
+    return [
+        path("ring", "simple", round(c["ring ll128 hop"] + RING_SIMPLE_MORE, 1), RING_SIMPLE_EFFICIENCY, SIMPLE_IN_FLIGHT),
+        path("tree", "simple", round(c["tree ll128 hop"] + TREE_SIMPLE_MORE, 1), c["tree ll128 efficiency"]),
+    ]
 
 
 def p5_text(c, own, hosts, sizes):
@@ -157,8 +168,8 @@ def p5_text(c, own, hosts, sizes):
         path("ring", "ll", 25, LL_EFFICIENCY),
         path("tree", "ll", 25, LL_EFFICIENCY),
         path("ring", "ll128", c["ring ll128 hop"], c["ring ll128 efficiency"]),
-        path("ring", "simple", round(c["ring ll128 hop"] + RING_SIMPLE_MORE, 1), RING_SIMPLE_EFFICIENCY, c["ring simple step"]),
         path("tree", "ll128", c["tree ll128 hop"], c["tree ll128 efficiency"]),
+        *simple_paths(c),
         path("nvls", "simple", c["nvls simple hop"], c["nvls simple efficiency"]),
     ]
 
@@ -170,8 +181,7 @@ def p4de_text(c):
         "      alone, as aws-ofi-nccl sets NCCL_PROTO=simple on p4d and p4de (src/platform-aws.c)",
         f"    overlap: {c['overlap']:g}",
         "    paths:",
-        path("ring", "simple", round(c["ring ll128 hop"] + RING_SIMPLE_MORE, 1), RING_SIMPLE_EFFICIENCY, c["ring simple step"]),
-        path("tree", "simple", round(c["tree ll128 hop"] + TREE_SIMPLE_MORE, 1), c["tree ll128 efficiency"]),
+        *simple_paths(c),
     ]
 
 

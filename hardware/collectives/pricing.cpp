@@ -133,6 +133,15 @@ void hide(Cost& cost, double overlap) {
   cost.latency = both - cost.bandwidth;
 }
 
+// A ring that waits for chunks on their way: each takes a hop, and a slice's transfer three times
+// (out of the sender's memory, over the link, out of the buffer at its end); a slice is half a
+// chunk.
+void wait_for_chunks(Cost& cost, const Problem& p, int in_flight) {
+  const double steps = (p.op == CollectiveOp::kAllReduce ? 2 : 1) * (p.n() - 1);
+  const Seconds waiting = (steps * p.inter.latency + 1.5 * cost.bandwidth) / in_flight;
+  cost.latency = max(cost.latency, waiting - cost.bandwidth);
+}
+
 // What was fitted to the network: the best algorithm and protocol. Empty where the cluster asks for
 // an algorithm that nobody measured there.
 Choice over_network(const Cluster& cluster, const TuningTable& table, const Problem& stated,
@@ -147,7 +156,7 @@ Choice over_network(const Cluster& cluster, const TuningTable& table, const Prob
     const auto protocol =
         std::find_if(table.protocols.begin(), table.protocols.end(),
                      [&](const Protocol& other) { return other.name == path.protocol; });
-    p.intra = {path.step.value > 0 ? path.step : stated.intra.latency + protocol->intra_hop,
+    p.intra = {stated.intra.latency + protocol->intra_hop,
                min(intra, channels) * protocol->bandwidth};
     p.inter = {stated.inter.latency - cluster.inter_node.latency + path.hop,
                min(stated.inter.bandwidth * path.efficiency, channels)};
@@ -158,7 +167,10 @@ Choice over_network(const Cluster& cluster, const TuningTable& table, const Prob
     std::optional<Cost> cost = algorithm->cost(p);
     if (!cost) continue;
     cost->latency += protocol->base;
-    if (path.algorithm == "ring") hide(*cost, table.network_overlap);
+    if (path.algorithm == "ring") {
+      hide(*cost, table.network_overlap);
+      if (path.in_flight > 0) wait_for_chunks(*cost, p, path.in_flight);
+    }
     if (!best.algorithm || cost->total() < best.cost.total()) {
       best.algorithm = algorithm;
       best.fitted = true;

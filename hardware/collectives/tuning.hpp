@@ -47,9 +47,14 @@ struct Protocol {
 struct NetworkPath {
   std::string algorithm;
   std::string protocol;
-  Seconds hop{0};   // of a message from node to node, instead of the link's and the protocol's
-  Seconds step{0};  // the same inside a node; 0: the link's and the protocol's
+  Seconds hop{0};  // of a message from node to node, instead of the link's and the protocol's
   double efficiency = 1;  // of a NIC's line rate
+  // Chunks of a ring that are on their way between two nodes at a time; 0: any number. A step of
+  // the ring moves a chunk, so where ranks of a node pass on more chunks than that in a hop's time,
+  // they wait for the network to be done with earlier ones. NCCL has eight buffers for a connection
+  // (NCCL_STEPS); Simple fills four with a chunk, of which it passes on either half (a slice) as
+  // soon as it is there, LL and LL128 one.
+  int in_flight = 0;
 };
 
 // How a collective library does on one kind of machine: configs/clusters/tuning/*.yaml.
@@ -94,6 +99,10 @@ std::shared_ptr<const TuningTable> resolve_tuning(const Value& field, const std:
 // `table` with what a cluster's `collectives.network` says of its network; null where that is null.
 std::shared_ptr<const TuningTable> with_network(std::shared_ptr<const TuningTable> table,
                                                 const Value& field);
+// `table` with those protocols alone that a cluster's `collectives.protocols` lists (NCCL_PROTO);
+// all of them where that is null.
+std::shared_ptr<const TuningTable> with_protocols(std::shared_ptr<const TuningTable> table,
+                                                  const Value& field);
 std::vector<std::string> tuning_names();
 
 }  // namespace rehearse

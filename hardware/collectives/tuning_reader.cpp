@@ -113,10 +113,9 @@ NetworkPath read_path(const Value& value, const TuningTable& table, Diagnostics&
   path.algorithm = algorithms[reader.choice("algorithm", algorithms, 0)];
   path.protocol = protocols[reader.choice("protocol", protocols, 0)];
   path.hop = reader.required<Seconds>("hop");
-  path.step = reader.optional<Seconds>("step", Seconds(0));
   path.efficiency = reader.required<double>("efficiency");
+  path.in_flight = static_cast<int>(std::min<std::int64_t>(reader.count("in_flight", 0, 0), 64));
   if (!(path.hop.value >= 0)) reader.error("hop", "'hop' must not be negative");
-  if (!(path.step.value >= 0)) reader.error("step", "'step' must not be negative");
   if (reader.has("efficiency") && !(path.efficiency > 0 && path.efficiency <= 1)) {
     reader.error("efficiency",
                  "'efficiency' is a fraction of the NICs' line rate, above 0 and at most 1");
@@ -202,6 +201,29 @@ std::shared_ptr<const TuningTable> with_network(std::shared_ptr<const TuningTabl
   if (with.network.empty()) reader.error("paths", "'paths' must list at least one path");
   reader.finish();
   diagnostics.throw_if_any();
+  return std::make_shared<const TuningTable>(std::move(with));
+}
+
+std::shared_ptr<const TuningTable> with_protocols(std::shared_ptr<const TuningTable> table,
+                                                  const Value& field) {
+  if (field.is_null() || !table) return table;
+  if (!field.is_list() || field.as_list().empty())
+    throw UserError(field.mark(), "'protocols' must list at least one protocol");
+  std::vector<std::string> names;
+  for (const Protocol& protocol : table->protocols) names.push_back(protocol.name);
+  std::vector<std::string> allowed;
+  for (const Value& item : field.as_list()) {
+    const std::string name = item.is_scalar() ? item.as_scalar().text : "";
+    if (std::find(names.begin(), names.end(), name) == names.end())
+      throw UserError(item.mark(), "no protocol '" + name + "'", suggestion(name, names));
+    allowed.push_back(name);
+  }
+  const auto not_allowed = [&](const std::string& name) {
+    return std::find(allowed.begin(), allowed.end(), name) == allowed.end();
+  };
+  TuningTable with = *table;
+  std::erase_if(with.protocols, [&](const Protocol& p) { return not_allowed(p.name); });
+  std::erase_if(with.network, [&](const NetworkPath& p) { return not_allowed(p.protocol); });
   return std::make_shared<const TuningTable>(std::move(with));
 }
 

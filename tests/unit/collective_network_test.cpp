@@ -31,13 +31,13 @@ Cluster over(const std::string& network, int nodes, int gpus) {
 }
 
 constexpr const char* kRing =
-    "paths: [{algorithm: ring, protocol: simple, hop: 80 us, step: 6 us, efficiency: 0.7}]";
+    "paths: [{algorithm: ring, protocol: simple, hop: 80 us, efficiency: 0.7}]";
 
 TEST_CASE("over a fitted network a ring's message passes every boundary of the nodes") {
   const Cluster c = over(kRing, 2, 4);
   const CommGroup all{8, 2, 4, 1};
   // Seven steps, two of them between the two nodes; four NICs of 14 GB/s.
-  const double once = 2 * 80e-6 + 5 * 6e-6;
+  const double once = 2 * 80e-6 + 5 * 3e-6;
   const double share = 7.0 / 8 * 1e9 / 56e9;
   CHECK(seconds(c, CollectiveOp::kAllGather, 1'000'000'000, all) == Approx(5e-6 + once + share));
   CHECK(seconds(c, CollectiveOp::kReduceScatter, 1'000'000'000, all) ==
@@ -52,11 +52,51 @@ TEST_CASE("over a fitted network a ring's message passes every boundary of the n
 TEST_CASE("a ring's latency and transfer hide each other as far as the network's overlap says") {
   const Cluster c = over(fmt::format("overlap: 2\n{}", kRing), 2, 4);
   const CommGroup all{8, 2, 4, 1};
-  const double latency = 5e-6 + 2 * 80e-6 + 5 * 6e-6;
+  const double latency = 5e-6 + 2 * 80e-6 + 5 * 3e-6;
   const double transfer = 7.0 / 8 * 16e6 / 56e9;
   const CollectivePrice p = price_collective(c, CollectiveOp::kAllGather, Bytes(16'000'000), all);
   CHECK(p.time.value == Approx(std::hypot(latency, transfer)));
   CHECK(p.bandwidth_part.value == Approx(transfer));
+}
+
+TEST_CASE("a ring waits for chunks on their way between nodes, so many at a time") {
+  const Cluster c = over(
+      "paths: [{algorithm: ring, protocol: simple, hop: 80 us, efficiency: 0.7, in_flight: 2}]", 2,
+      4);
+  const CommGroup all{8, 2, 4, 1};
+  // A chunk takes a hop and three halves of its transfer, and two are on their way.
+  const auto share = [](double bytes) { return 7.0 / 8 * bytes / 56e9; };
+  const auto waiting = [&](double bytes) { return (7 * 80e-6 + 1.5 * share(bytes)) / 2; };
+  CHECK(seconds(c, CollectiveOp::kAllGather, 16'000'000, all) == Approx(waiting(16e6)));
+  CHECK(seconds(c, CollectiveOp::kAllReduce, 16'000'000, all) == Approx(2 * waiting(16e6)));
+  // Large chunks fill the links; where every rank has its own node, each waits for the hop itself.
+  CHECK(seconds(c, CollectiveOp::kAllGather, 1'000'000'000, all) ==
+        Approx(5e-6 + 2 * 80e-6 + 5 * 3e-6 + share(1e9)));
+  CHECK(seconds(c, CollectiveOp::kAllGather, 1000, {4, 4, 1, 1}) ==
+        Approx(5e-6 + 3 * 80e-6 + 750 / 14e9));
+}
+
+TEST_CASE("a cluster may allow some of the library's protocols alone") {
+  Cluster c = ideal_cluster(2, 4, link(1000e9, 1e-6), link(20e9, 25e-6));
+  c.collectives.ideal = false;
+  const auto table =
+      std::make_shared<const TuningTable>(read_tuning(parse_text(kTuning, "t.yaml")));
+  const auto network = parse_text(
+      "paths: [{algorithm: ring, protocol: ll, hop: 10 us, efficiency: 0.5},"
+      " {algorithm: ring, protocol: simple, hop: 80 us, efficiency: 0.5}]",
+      "network.yaml");
+  const auto takes = [&](const std::string& protocols) {
+    c.collectives.table =
+        with_protocols(with_network(table, network), parse_text(protocols, "cluster.yaml"));
+    return seconds(c, CollectiveOp::kAllGather, 1000, {8, 2, 4, 1});
+  };
+  CHECK(takes("[simple]") > takes("[ll]"));
+  CHECK(takes("[ll, simple]") == takes("[ll]"));
+  CHECK(with_protocols(table, Value()) == table);
+  CHECK_THROWS_WITH(with_protocols(table, parse_text("[simpel]", "cluster.yaml")),
+                    Catch::Contains("did you mean 'simple'"));
+  CHECK_THROWS_WITH(with_protocols(table, parse_text("[]", "cluster.yaml")),
+                    Catch::Contains("at least one protocol"));
 }
 
 TEST_CASE("two nodes of a double binary tree send a buffer once") {

@@ -39,7 +39,7 @@ TEST_CASE("all_reduces over EFA take what was measured on p5 hosts") {
         price_collective(c, CollectiveOp::kAllReduce, Bytes(bytes), all).time.value;
     const double error = predicted / (static_cast<double>(bytes) / (0.5e9 * (out + in))) - 1;
     INFO(line << ": predicted " << 1e6 * predicted << " us");
-    CHECK(std::abs(error) < 0.14);
+    CHECK(std::abs(error) < 0.15);
     sum += std::abs(error);
     ++rows;
     if (bytes >= 256LL << 20) {
