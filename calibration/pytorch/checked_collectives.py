@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What torch.distributed's debug mode DETAIL adds to a collective on the host, and its parts.
 
-    python3 calibration/pytorch/checked_collectives.py OUT.jsonl
+    python3 calibration/pytorch/checked_collectives.py OUT.jsonl            # the parts; two cores
+    python3 calibration/pytorch/checked_collectives.py OUT.jsonl 2 4 8 16   # whole checks of so many ranks; a core each and some more
 
 ProcessGroupWrapper::runCollectiveChecks of PyTorch (torch/csrc/distributed/c10d/ProcessGroupWrapper.cpp) compares before every
 collective, over gloo, what the ranks are about to run: a monitored barrier, in which rank 0 hears from every other and then
@@ -9,7 +10,7 @@ answers each, and two gathers of n - 1 rounds around the ring. Messages of pairs
 
     barrier + 2 gather(1) + 2 (gather(2) - gather(1)) + (n - 2) (2 (gather(2) - gather(1)) + heard + answered)
 
-Needs no GPU and two cores: one or two processes on loopback. `checked` is the whole with two ranks, which the parts should give.
+Needs no GPU: processes on loopback. `checked` is the whole, which the parts should give.
 """
 import json
 import os
@@ -94,16 +95,28 @@ def measure(ranks, port, detail):
     return out.get()
 
 
-def main():
+def whole(ranks, port):
+    """What checks add to a gather of so many ranks."""
+    plain, checked = measure(ranks, port, False), measure(ranks, port + 1, True)
+    return {"what": "whole check", "torch": torch.__version__, "cores": os.cpu_count(), "ranks": ranks,
+            "gather_us": plain["gather_us"], "check_us": checked["gather_us"] - plain["gather_us"]}
+
+
+def parts():
     one, two, checked = measure(1, 29600, False), measure(2, 29601, False), measure(2, 29602, True)
     of_round = two["gather_us"] - one["gather_us"]
-    out = {"what": "check", "torch": torch.__version__, "gather_1_us": one["gather_us"], "gather_2_us": two["gather_us"],
+    return {"what": "check", "torch": torch.__version__, "gather_1_us": one["gather_us"], "gather_2_us": two["gather_us"],
            "barrier_2_us": two["barrier_us"], "answered_us": two["answered_us"], "heard_us": two["heard_us"],
-           "checked_2_us": checked["gather_us"] - two["gather_us"],
-           "by_parts_2_us": two["barrier_us"] + 2 * two["gather_us"],
-           "per_further_rank_us": 2 * of_round + two["answered_us"] + two["heard_us"]}
+            "checked_2_us": checked["gather_us"] - two["gather_us"],
+            "by_parts_2_us": two["barrier_us"] + 2 * two["gather_us"],
+            "per_further_rank_us": 2 * of_round + two["answered_us"] + two["heard_us"]}
+
+
+def main():
+    ranks = [int(n) for n in sys.argv[2:]]
+    found = [whole(n, 29610 + 2 * i) for i, n in enumerate(ranks)] if ranks else [parts()]
     with open(sys.argv[1], "a", encoding="utf-8") as file:
-        file.write(json.dumps(out) + "\n")
+        file.writelines(json.dumps(row) + "\n" for row in found)
 
 
 if __name__ == "__main__":
