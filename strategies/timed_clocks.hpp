@@ -26,7 +26,8 @@ class TimedClocks {
 
   TimedClocks(const Program& program, const Cluster& cluster, int steps, const Prices& prices)
       : transfers(program, cluster, prices),
-        flows(transfers.all(), transfers.network().links(), program.ranks.size() * kClockLanes),
+        flows(transfers.all(), transfers.network().links(),
+              program.ranks.size() * (kClockLanes + kGroupKinds)),
         ranks(program.ranks.size()),
         ends(static_cast<std::size_t>(steps), std::vector<std::int64_t>(program.ranks.size(), 0)),
         launch_latency_(prices.launch_latency()) {}
@@ -40,7 +41,6 @@ class TimedClocks {
 
   int step() const { return run != nullptr ? run->step : now->step; }
   std::int64_t& host() { return run != nullptr ? run->host : now->host; }
-  bool& arrived() { return run != nullptr ? run->arrived : now->arrived; }
   TimedLane& lane(std::size_t l) { return now->lanes[l]; }
   // What the next task of a lane waits for.
   Ready& waits(std::size_t l) {
@@ -54,7 +54,7 @@ class TimedClocks {
   bool known(std::size_t l);
   // Adds what a time waits for; not where two flows have yet to end.
   bool join(Ready& to, Ready more);
-  // When what a lane has been given is done.
+  // When what a lane has been given is done; not where two flows have yet to end.
   bool mark(std::size_t l, Ready& out);
 
   // The host issues something: when that may start, `lag` after it began to.

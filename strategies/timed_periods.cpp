@@ -44,11 +44,19 @@ TimedPeriods::Snapshot TimedPeriods::snapshot(std::size_t period) {
     out.ranks.push_back({r.host, r.waited_for_host, r.call, r.met});
     describe(r, period, *s, out.state);
   }
-  for (const auto& both : meetings_)
-    for (const TimedMeeting& m : both)
-      if (m.number > 0)
-        out.state.insert(out.state.end(),
-                         {static_cast<std::int64_t>(m.arrived), to_come(m.arrivals)});
+  for (std::size_t of = 0; of < meetings_.size(); ++of) {
+    TimedMeetings& open = meetings_[of];
+    out.state.push_back(static_cast<std::int64_t>(open.size()));
+    if (open.empty()) continue;
+    const std::size_t kind = of / ranks_.size();
+    for (const std::int32_t m : ranks_[of % ranks_.size()].rank->groups[kind])
+      out.state.push_back(std::int64_t{ranks_[static_cast<std::size_t>(m)].met[kind]} -
+                          open.front().number);
+    for (TimedMeeting& m : open) {
+      out.state.insert(out.state.end(), {static_cast<std::int64_t>(m.joined), to_come(m.arrival)});
+      for (FlowSchedule::Ready& r : m.arrivals) describe(r, out.state);
+    }
+  }
   flows_.describe(out.state);
   return out;
 }
@@ -64,7 +72,7 @@ void TimedPeriods::describe(TimedRank& r, std::size_t period, const StepList::St
   const auto periods = static_cast<std::int64_t>(period);
   const auto call =
       static_cast<std::int64_t>(r.call) - periods * static_cast<std::int64_t>(s.period);
-  out.insert(out.end(), {call, static_cast<std::int64_t>(r.at), r.arrived, to_come(r.host),
+  out.insert(out.end(), {call, static_cast<std::int64_t>(r.at), to_come(r.host),
                          static_cast<std::int64_t>(r.runs.size())});
   for (const ClockOp* op : r.gathered) out.push_back(number(op));
   for (IssuedRun& run : r.runs) describe(run, out);
@@ -88,7 +96,7 @@ void TimedPeriods::describe(TimedRank& r, std::size_t period, const StepList::St
 void TimedPeriods::describe(IssuedRun& r, std::vector<std::int64_t>& out) {
   for (const ClockOp* op : r.ops) out.push_back(number(op));
   out.insert(out.end(), {to_come(r.host), number(r.apart), static_cast<std::int64_t>(r.at),
-                         r.kernels.duration, r.kernels.host, r.kernels.latest, r.arrived});
+                         r.kernels.duration, r.kernels.host, r.kernels.latest});
   describe(r.waits, out);
   for (const FlowSchedule::Id of : {r.promise, r.guard, r.blocked_on}) flows_.describe(of, out);
 }
@@ -106,7 +114,6 @@ bool TimedPeriods::repeat(const Snapshot& before, const Snapshot& now) {
     const bool waited = now.ranks[r].waited_for_host != before.ranks[r].waited_for_host;
     if (host > length || (host < length && waited)) return false;
   }
-  times -= times % 2;  // two meetings of a group alternate
   if (times == 0) return false;
   const auto n = static_cast<std::int64_t>(times);
   std::int64_t later = 0;
@@ -115,10 +122,10 @@ bool TimedPeriods::repeat(const Snapshot& before, const Snapshot& now) {
   for (std::size_t m = 0; m < meetings_.size(); ++m) {
     const std::size_t kind = m / ranks_.size(), first = m % ranks_.size();
     const std::uint32_t met = now.ranks[first].met[kind] - before.ranks[first].met[kind];
-    for (TimedMeeting& one : meetings_[m]) {
-      if (one.number == 0) continue;
-      one.number += static_cast<std::uint32_t>(times) * met;
-      one.arrivals += later;
+    for (TimedMeeting& open : meetings_[m]) {
+      open.number += static_cast<std::uint32_t>(times) * met;
+      open.arrival += later;
+      for (FlowSchedule::Ready& r : open.arrivals) r.at += later;
     }
   }
   for (std::size_t r = 0; r < ranks_.size(); ++r)

@@ -23,7 +23,7 @@ namespace rehearse {
 class TimedPeriods {
  public:
   // `meetings`: by kind of group and first member.
-  TimedPeriods(std::vector<TimedRank>& ranks, std::vector<std::array<TimedMeeting, 2>>& meetings,
+  TimedPeriods(std::vector<TimedRank>& ranks, std::vector<TimedMeetings>& meetings,
                FlowSchedule& flows)
       : ranks_(ranks), meetings_(meetings), flows_(flows) {}
 
@@ -61,7 +61,7 @@ class TimedPeriods {
              std::int64_t later);
 
   std::vector<TimedRank>& ranks_;
-  std::vector<std::array<TimedMeeting, 2>>& meetings_;
+  std::vector<TimedMeetings>& meetings_;
   FlowSchedule& flows_;
   std::deque<Snapshot> known_;
   const StepList::Stretch* stretch_ = nullptr;  // that the first rank is in

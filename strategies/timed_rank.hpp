@@ -32,7 +32,6 @@ struct IssuedRun {
   const ClockCode* apart = nullptr;
   std::size_t at = 0;
   Run kernels;
-  bool arrived = false;
 };
 
 // Where a rank is in its steps, and its clocks.
@@ -64,7 +63,6 @@ struct TimedRank {
   int step = 0;
   std::size_t call = 0, at = 0;
   std::int32_t micro_batch = 0;
-  bool arrived = false;
   FlowSchedule::Id blocked_on = FlowSchedule::kNone;
   std::array<std::uint32_t, kGroupKinds> met{};
   std::vector<const ClockOp*> gathered;  // runs that have no task yet
@@ -82,11 +80,16 @@ struct TimedRank {
   }
 };
 
-// Where members of a group meet: all arrive before any goes on, so two of a group are open at most.
+// A collective of a group's ranks: it begins on each when all have come to it.
 struct TimedMeeting {
-  std::uint32_t number = 0;
-  std::size_t arrived = 0;
-  std::int64_t arrivals = 0;
+  std::uint32_t number = 0;  // of the group's; from 1
+  std::size_t joined = 0;    // ranks that have issued it
+  // When the last of them is there: known of some, and still to be known of others.
+  std::int64_t arrival = 0;
+  std::vector<FlowSchedule::Ready> arrivals;
+  FlowSchedule::Id promise = FlowSchedule::kNone;
 };
+// Of one group, those that have still to begin, in order.
+using TimedMeetings = std::deque<TimedMeeting>;
 
 }  // namespace rehearse

@@ -102,6 +102,7 @@ class TimedWalk : private TimedClocks {
       awake.push_back(of.rank);
     }
     tell(event.id);
+    arrive(event.id);
   }
   static Run joined(const std::vector<const ClockOp*>& ops, std::size_t n) {
     Run out;
@@ -180,6 +181,7 @@ class TimedWalk : private TimedClocks {
       run = nullptr;
       flows.fulfil(done, end);
       tell(done);
+      arrive(done);
     }
   }
   bool go_on() {
@@ -224,51 +226,91 @@ class TimedWalk : private TimedClocks {
     return true;
   }
 
+  // mark() will succeed.
+  bool marks(std::size_t l) {
+    Ready done;
+    return mark(l, done);
+  }
+
   // A collective of a segment.
   bool inside(const ClockOp& op) {
-    if (!arrived()) {
-      if (!(run != nullptr ? place_kernels() : flush())) return false;
-      if (!known(kCompute) || !known(op.lane)) return false;
-      const std::int64_t issued = issue(op.host), free = lane(kCompute).free;
-      Ready& w = waits(kCompute);
-      now->waited_for_host += issued > std::max(free, w.at);
-      w.at = std::max(w.at, issued);
-      waits(op.lane).at = std::max({waits(op.lane).at, free, w.at});
-    }
-    if (!meet(op)) return false;
+    if (!(run != nullptr ? place_kernels() : flush())) return false;
+    if (!known(kCompute) || !known(op.lane)) return false;
+    const std::int64_t issued = issue(op.host), free = lane(kCompute).free;
+    Ready& w = waits(kCompute);
+    now->waited_for_host += issued > std::max(free, w.at);
+    w.at = std::max(w.at, issued);
+    waits(op.lane).at = std::max({waits(op.lane).at, free, w.at});
+    meet(op);
     if (op.kind == ClockOp::Kind::kOverlap) place(kCompute, op.beside, issue(op.beside_host));
     Ready done;
     return mark(op.lane, done) && join(waits(kCompute), done);
   }
 
-  bool meet(const ClockOp& op) {
+  // A collective, on its lane once all of the group have come to it. Precondition: mark() of the
+  // lane succeeds.
+  void meet(const ClockOp& op) {
     const std::vector<std::int32_t>& group = now->members(op.group);
-    const TransferId transfer =
-        transfers.collective(static_cast<std::uint32_t>(index), op.collective);
-    if (group.size() <= 1) {
-      move(op.lane, op.time, transfer);
-      return true;
-    }
+    if (group.size() > 1) waits(op.lane) = join_meeting(group, op);
+    move(op.lane, op.time, transfers.collective(static_cast<std::uint32_t>(index), op.collective));
+  }
+  // When the collective begins.
+  Ready join_meeting(const std::vector<std::int32_t>& group, const ClockOp& op) {
     const auto kind = static_cast<std::size_t>(op.group);
-    const std::uint32_t number = now->met[kind] + 1;
-    const auto first = static_cast<std::size_t>(group.front());
-    TimedMeeting& meeting = meetings_[kind * ranks.size() + first][number % 2];
-    if (meeting.number != number) meeting = {number, 0, 0};
-    if (!arrived()) {
-      arrived() = true;
-      meeting.arrivals = std::max(meeting.arrivals, place(op.lane, 0, 0));
-      if (++meeting.arrived == group.size()) {
-        ++tasks;
-        for (const std::int32_t m : group)
-          if (static_cast<std::size_t>(m) != index) awake.push_back(static_cast<std::size_t>(m));
-      }
+    const std::size_t of = kind * ranks.size() + static_cast<std::size_t>(group.front());
+    const std::uint32_t number = ++now->met[kind];
+    TimedMeetings& open = meetings_[of];
+    if (open.empty() || open.back().number < number) {
+      open.push_back({number, 0, 0, {}, flows.promise(ranks.size() * kClockLanes + of)});
+      own(open.back().promise);
     }
-    if (meeting.arrived < group.size()) return false;
-    waits(op.lane).at = std::max(waits(op.lane).at, meeting.arrivals);
-    move(op.lane, op.time, transfer);
-    now->met[kind] = number;
-    arrived() = false;
-    return true;
+    TimedMeeting& meeting = open[number - open.front().number];
+    Ready arrival;
+    mark(op.lane, arrival);
+    ++tasks;
+    ++meeting.joined;
+    if (arrival.after == kNoFlow)
+      meeting.arrival = std::max(meeting.arrival, arrival.at);
+    else
+      meeting.arrivals.push_back(arrival);
+    const Ready begin{0, meeting.promise, 0};
+    begin_meetings(of);
+    return begin;
+  }
+  // Those that all have come to.
+  void begin_meetings(std::size_t of) {
+    const std::size_t kind = of / ranks.size(), first = of % ranks.size();
+    TimedMeetings& open = meetings_[of];
+    while (!open.empty() && open.front().joined == ranks[first].members(GroupKind(kind)).size()) {
+      TimedMeeting& meeting = open.front();
+      while (!meeting.arrivals.empty() && flows.settle(meeting.arrivals.back())) {
+        meeting.arrival = std::max(meeting.arrival, meeting.arrivals.back().at);
+        meeting.arrivals.pop_back();
+      }
+      if (!meeting.arrivals.empty()) {
+        const std::pair waiting{meeting.arrivals.back().after, of};
+        if (std::find(arriving_.begin(), arriving_.end(), waiting) == arriving_.end())
+          arriving_.push_back(waiting);
+        return;
+      }
+      ++tasks;
+      flows.fulfil(meeting.promise, meeting.arrival);
+      tell(meeting.promise);
+      open.pop_front();
+    }
+  }
+  // A flow has ended for which meetings may have waited.
+  void arrive(Flow flow) {
+    for (std::size_t a = 0; a < arriving_.size();) {
+      if (arriving_[a].first != flow) {
+        ++a;
+        continue;
+      }
+      const std::size_t of = arriving_[a].second;
+      arriving_[a] = arriving_.back();
+      arriving_.pop_back();
+      begin_meetings(of);
+    }
   }
 
   std::int32_t peer(std::int32_t pipeline_rank) const {
@@ -349,12 +391,10 @@ class TimedWalk : private TimedClocks {
         move(op.lane, op.time, kNoTransfer);
         return true;
       case ClockOp::Kind::kCollective:
-        if (!now->arrived) {
-          if (!flush()) return false;
-          if (now->members(op.group).size() > 1 && !known(op.lane)) return false;
-          wait_for_issue(op.lane, op.host);
-        }
-        return meet(op);
+        if (!flush() || !marks(op.lane)) return false;
+        wait_for_issue(op.lane, op.host);
+        meet(op);
+        return true;
       case ClockOp::Kind::kInside:
       case ClockOp::Kind::kOverlap:
         return inside(op);
@@ -407,7 +447,8 @@ class TimedWalk : private TimedClocks {
   const Cluster& cluster_;
   int steps_;
   ClockCodes codes_;
-  std::vector<std::array<TimedMeeting, 2>> meetings_;
+  std::vector<TimedMeetings> meetings_;                 // by kind of group and first member
+  std::vector<std::pair<Flow, std::size_t>> arriving_;  // meetings that wait for a flow
   TimedPeriods periods_;
 };
 
