@@ -47,7 +47,7 @@ Lowered lower(const Program& program, const Cluster& cluster, const LowerOptions
 struct StepTimes {
   std::uint32_t device = 0;  // of Program::ranks
   SimTime begin, end;
-  std::uint64_t tasks = 0;      // as many as the graph would have
+  std::uint64_t tasks = 0;      // that were walked; by clock, as many as the graph would have
   bool transfers_meet = false;  // then the step takes longer: they slow each other
 };
 
@@ -57,8 +57,8 @@ class Prices;  // strategies/priced_segment.hpp
 // slow each other.
 bool clock_suffices(const Cluster& cluster);
 // The times of lower() and simulate(), found while walking and without a graph: memory grows with
-// the transfers that may meet, not with the tasks. step_times() (strategies/step_clock.hpp) is
-// faster where none may. Precondition: clock_suffices().
+// the transfers that may meet, not with the tasks. step_times() (strategies/step_clock.hpp) knows
+// faster ways, and of transfers that do meet. Precondition: clock_suffices().
 StepTimes walked_step_times(const Program& program, const Cluster& cluster,
                             const LowerOptions& options, Prices& prices);
 

@@ -7,6 +7,7 @@
 #include "strategies/lowering_sinks.hpp"
 #include "strategies/network.hpp"
 #include "strategies/phases.hpp"
+#include "strategies/timed_walk.hpp"
 
 namespace rehearse {
 namespace {
@@ -234,9 +235,13 @@ StepTimes unhindered_step_times(const Program& program, const Cluster& cluster,
 
 StepTimes step_times(const Program& program, const Cluster& cluster, const LowerOptions& options,
                      Prices& prices) {
-  if (Network(program, cluster).may_meet() || !clock_knows(program))
-    return walked_step_times(program, cluster, options, prices);
-  return unhindered_step_times(program, cluster, options, prices);
+  const bool knows = clock_knows(program);
+  if (!Network(program, cluster).may_meet())
+    return knows ? unhindered_step_times(program, cluster, options, prices)
+                 : walked_step_times(program, cluster, options, prices);
+  if (knows)
+    if (const auto times = timed_step_times(program, cluster, options, prices)) return *times;
+  return walked_step_times(program, cluster, options, prices);
 }
 
 }  // namespace rehearse

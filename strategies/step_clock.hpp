@@ -8,10 +8,12 @@ namespace rehearse {
 // The times of lower() and simulate(), without a graph. Precondition: clock_suffices(), and nothing
 // varies.
 //
-// Where transfers may meet on links, every one of them is walked (walked_step_times).
+// Where transfers may meet on links, ranks are walked in order of time (timed_step_times); where
+// that cannot be done, as if they did not slow each other, and the times say whether they would
+// (StepTimes::transfers_meet).
 //
-// Model. A step is a walk by clock (ClockWalk) whose time does not grow with the number of
-// micro-batches. Most of a schedule is periods that do the same for later micro-batches
+// Model. Elsewhere a step is a walk by clock (ClockWalk) whose time does not grow with the number
+// of micro-batches. Most of a schedule is periods that do the same for later micro-batches
 // (StepList::stretches). A period is a max-plus map of the clocks at its beginning to those at its
 // end; when every clock has moved on by the same as in the period before, the next period is walked
 // on lines (Lines): on every clock as it will be in all later periods. If the lines come back as

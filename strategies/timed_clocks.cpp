@@ -6,7 +6,8 @@ namespace rehearse {
 
 bool TimedClocks::block(Flow on) {
   (run != nullptr ? run->blocked_on : now->blocked_on) = on;
-  waiters_.push_back({on, index});
+  const auto waiter = static_cast<std::uint32_t>(waiters_.size());
+  waiters_.push_back({static_cast<std::uint32_t>(index), std::exchange(last_waiter_[on], waiter)});
   return false;
 }
 
@@ -105,23 +106,21 @@ void TimedClocks::move(std::size_t l, std::int64_t time, TransferId transfer) {
 }
 
 void TimedClocks::own(Flow flow) {
-  if (owners_.size() <= flow) owners_.resize(flow + 1);
+  if (owners_.size() <= flow) {
+    owners_.resize(flow + 1);
+    last_waiter_.resize(flow + 1, kNobody);
+  }
   owners_[flow] = {static_cast<std::uint32_t>(index), step()};
 }
 
 void TimedClocks::tell(Flow flow) {
-  for (std::size_t w = 0; w < waiters_.size();) {
-    if (waiters_[w].flow != flow) {
-      ++w;
-      continue;
-    }
-    TimedRank& rank = ranks[waiters_[w].rank];
+  std::uint32_t waiter = std::exchange(last_waiter_[flow], kNobody);
+  for (; waiter != kNobody; waiter = waiters_[waiter].next) {
+    TimedRank& rank = ranks[waiters_[waiter].rank];
     if (rank.blocked_on == flow) rank.blocked_on = kNoFlow;
     if (!rank.runs.empty() && rank.runs.front().blocked_on == flow)
       rank.runs.front().blocked_on = kNoFlow;
-    awake.push_back(waiters_[w].rank);
-    waiters_[w] = waiters_.back();
-    waiters_.pop_back();
+    awake.push_back(waiters_[waiter].rank);
   }
 }
 

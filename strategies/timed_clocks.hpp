@@ -95,13 +95,15 @@ class TimedClocks {
   IssuedRun* run = nullptr;
 
  private:
+  static constexpr std::uint32_t kNobody = static_cast<std::uint32_t>(-1);
   struct Waiter {
-    Flow flow = kNoFlow;
-    std::size_t rank = 0;
+    std::uint32_t rank = 0;
+    std::uint32_t next = kNobody;  // of the same flow
   };
 
   std::int64_t launch_latency_;
   std::vector<Owner> owners_;
+  std::vector<std::uint32_t> last_waiter_;  // by flow
   std::vector<Waiter> waiters_;
 };
 

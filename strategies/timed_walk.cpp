@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <unordered_map>
 #include <utility>
 
 #include "sim/base/sim_time.hpp"
@@ -288,9 +289,7 @@ class TimedWalk : private TimedClocks {
         meeting.arrivals.pop_back();
       }
       if (!meeting.arrivals.empty()) {
-        const std::pair waiting{meeting.arrivals.back().after, of};
-        if (std::find(arriving_.begin(), arriving_.end(), waiting) == arriving_.end())
-          arriving_.push_back(waiting);
+        arriving_.emplace(meeting.arrivals.back().after, of);
         return;
       }
       ++tasks;
@@ -301,16 +300,12 @@ class TimedWalk : private TimedClocks {
   }
   // A flow has ended for which meetings may have waited.
   void arrive(Flow flow) {
-    for (std::size_t a = 0; a < arriving_.size();) {
-      if (arriving_[a].first != flow) {
-        ++a;
-        continue;
-      }
-      const std::size_t of = arriving_[a].second;
-      arriving_[a] = arriving_.back();
-      arriving_.pop_back();
-      begin_meetings(of);
-    }
+    if (arriving_.empty()) return;
+    const auto [from, to] = arriving_.equal_range(flow);
+    std::vector<std::size_t> of;
+    for (auto a = from; a != to; ++a) of.push_back(a->second);
+    arriving_.erase(from, to);
+    for (const std::size_t m : of) begin_meetings(m);
   }
 
   std::int32_t peer(std::int32_t pipeline_rank) const {
@@ -447,8 +442,8 @@ class TimedWalk : private TimedClocks {
   const Cluster& cluster_;
   int steps_;
   ClockCodes codes_;
-  std::vector<TimedMeetings> meetings_;                 // by kind of group and first member
-  std::vector<std::pair<Flow, std::size_t>> arriving_;  // meetings that wait for a flow
+  std::vector<TimedMeetings> meetings_;                  // by kind of group and first member
+  std::unordered_multimap<Flow, std::size_t> arriving_;  // meetings that wait for a flow
   TimedPeriods periods_;
 };
 

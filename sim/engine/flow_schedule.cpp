@@ -64,7 +64,8 @@ void FlowSchedule::schedule(std::size_t lane) {
   const Id id = lanes_[lane].front();
   Flow& f = flows_[id];
   if (!settle(f.ready)) {
-    waiting_.push_back(static_cast<std::uint32_t>(lane));
+    lanes_[lane].follower =
+        std::exchange(flows_[f.ready.after].follower, static_cast<std::uint32_t>(lane));
     return;
   }
   late_ |= f.ready.at < now_;
@@ -180,14 +181,11 @@ FlowSchedule::Event FlowSchedule::finish(Id id) {
 
 // Schedules what has waited for that alone.
 void FlowSchedule::follow(Id ended) {
-  for (std::size_t w = 0; w < waiting_.size();) {
-    if (flows_[lanes_[waiting_[w]].front()].ready.after != ended) {
-      ++w;
-      continue;
-    }
-    const std::uint32_t known = waiting_[w];
-    waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(w));
-    schedule(known);
+  std::uint32_t lane = std::exchange(flows_[ended].follower, kNone);
+  while (lane != kNone) {
+    const std::uint32_t next = std::exchange(lanes_[lane].follower, kNone);
+    schedule(lane);
+    lane = next;
   }
 }
 

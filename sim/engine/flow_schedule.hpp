@@ -93,6 +93,7 @@ class FlowSchedule {
     std::uint32_t lane = 0;
     Kind kind = Kind::kFlow;
     State state = State::kWaiting;
+    std::uint32_t follower = kNone;  // the last lane whose first flow waits for this one
     bool takes_links() const { return kind == Kind::kFlow && transfer != kNoTransfer && time > 0; }
   };
   struct Lane {
@@ -101,7 +102,8 @@ class FlowSchedule {
     Work left;
     std::int64_t settled = 0;
     RateParts rate = kFullRate;
-    bool alone = false;  // on all its links: then LinkSharing does not know it
+    bool alone = false;              // on all its links: then LinkSharing does not know it
+    std::uint32_t follower = kNone;  // the next that waits for the same flow
 
     std::size_t size() const { return flows.size() - first; }
     Id front() const { return flows[first]; }
@@ -133,8 +135,7 @@ class FlowSchedule {
   std::vector<std::uint32_t> newest_;    // the lane of the last that came, by link
   std::vector<std::vector<Id>> guards_;  // by link
   std::vector<Id> broken_;
-  std::vector<std::uint32_t> joined_;   // lanes that began to share since rates were settled
-  std::vector<std::uint32_t> waiting_;  // lanes whose first flow depends on another
+  std::vector<std::uint32_t> joined_;  // lanes that began to share since rates were settled
   std::int64_t now_ = 0;
   bool changed_ = false, late_ = false;
 };

@@ -36,9 +36,9 @@ void compare(const Scenario& s, Found& found) {
     return;  // a combination that the runtime does not offer
   }
   if (!Network(program, cluster).may_meet() || !clock_knows(program)) return;
-  ++found.all;
   Prices prices(program, cluster, Clocks::kSustained);
   const auto times = timed_step_times(program, cluster, {}, prices);
+  ++found.all;
   if (!times) return;
   ++found.answered;
   const Lowered whole = lower(program, cluster, {});
@@ -67,7 +67,7 @@ TEST_CASE("a walk in order of time finds the times of the graph") {
     }
   }
   CHECK(found.all > 80);
-  CHECK(10 * found.answered > 9 * found.all);
+  CHECK(found.answered == found.all);
   CHECK(found.met > 20);
 }
 

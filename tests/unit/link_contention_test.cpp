@@ -31,7 +31,7 @@ struct Times {
 // The last step as if nothing met, and as it is.
 Times times(const Simulation& s) {
   Prices prices(s.program, s.cluster, Clocks::kSustained);
-  const StepTimes t = step_times(s.program, s.cluster, {}, prices);
+  const StepTimes t = walked_step_times(s.program, s.cluster, {}, prices);
   return {(t.end - t.begin).seconds().value, s.report.step_time.value, t.transfers_meet};
 }
 

@@ -8,12 +8,10 @@
 
 #include "models/fine_tuning.hpp"
 #include "strategies/build_program.hpp"
-#include "strategies/network.hpp"
 #include "strategies/plan_bound.hpp"
 #include "strategies/priced_segment.hpp"
 #include "strategies/step_clock.hpp"
 #include "strategies/step_replay.hpp"
-#include "strategies/timed_walk.hpp"
 #include "tools/cli/memory_report.hpp"
 #include "tools/cli/simulation.hpp"
 
@@ -133,9 +131,6 @@ Seconds replayed(Simulation& s, const Cluster& full_clock) {
 
 // The step time at these prices, without a graph where none is needed.
 std::optional<Seconds> clocked(const Simulation& s, Prices& prices) {
-  if (clock_knows(s.program) && Network(s.program, s.cluster).may_meet())
-    if (const auto times = timed_step_times(s.program, s.cluster, {}, prices))
-      return length(*times);
   const StepTimes times = step_times(s.program, s.cluster, {}, prices);
   if (times.transfers_meet) return {};
   return length(times);

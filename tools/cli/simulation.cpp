@@ -292,9 +292,8 @@ std::uint64_t least_tasks(const Program& program) {
 // Graphs beyond this take more than a few gigabytes.
 constexpr std::uint64_t kGraphTasks = 4'000'000;
 
-// Every rank on its own, without a graph: only the times of its steps are known, and those as if no
-// transfers met on links. Everything else that the report says is of the folded run, which takes
-// the same time, and where transfers meet is seen to take it without them.
+// Every rank on its own, without a graph: only the times of its steps are known. Everything else
+// that the report says is of the folded run, which is seen to take the same time.
 Simulation unfolded_by_clock(const Scenario& scenario, const SimulationOptions& options,
                              const Program& program) {
   SimulationOptions folded = options;
@@ -307,13 +306,14 @@ Simulation unfolded_by_clock(const Scenario& scenario, const SimulationOptions& 
                                 program.ranks.size()));
   Prices prices(program, s.cluster, Clocks::kSustained);
   const StepTimes t = step_times(program, s.cluster, {}, prices);
-  Seconds as_folded = s.report.step_time;
+  // Of transfers that meet, where that could not be told, folded ones that do not.
+  Seconds folded_step = s.report.step_time;
   if (t.transfers_meet) {
     Prices of_folded(s.program, s.cluster, Clocks::kSustained);
     const StepTimes f = step_times(s.program, s.cluster, {}, of_folded);
-    as_folded = (f.end - f.begin).seconds();
+    folded_step = (f.end - f.begin).seconds();
   }
-  if ((t.end - t.begin).seconds().value != as_folded.value)
+  if ((t.end - t.begin).seconds().value != folded_step.value)
     throw std::logic_error("folded and unfolded runs take different times");
   RunReport::Simulation& run = s.report.simulation;
   run.tasks = t.tasks;
