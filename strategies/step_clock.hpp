@@ -24,9 +24,9 @@ StepTimes step_times(const Program& program, const Cluster& cluster, const Lower
                      Prices& prices);
 
 // Whether unhindered_step_times() can tell anything: copies to a host have streams of their own,
-// which a clock does not know. Precondition of it, beside clock_suffices().
+// which a clock does not know. Precondition of it.
 bool clock_knows(const Program& program);
-// The same as if no transfers ever met: no step is shorter.
+// The same as if no transfers ever met, nor work slowed other work: no step is shorter.
 StepTimes unhindered_step_times(const Program& program, const Cluster& cluster,
                                 const LowerOptions& options, Prices& prices);
 

@@ -57,8 +57,8 @@ struct EvaluationOptions {
 Evaluation evaluate(const Scenario& scenario, EvaluationCache& cache,
                     const EvaluationOptions& options = {});
 EvaluationBound bound(const Scenario& scenario, EvaluationCache& cache);
-// A closer one that takes longer: the step as if no transfers met and the power limit did not bind,
-// and what is allocated.
+// A closer one that takes longer: the step as if nothing slowed anything else and the power limit
+// did not bind, and what is allocated.
 EvaluationBound closer_bound(const Scenario& scenario, EvaluationCache& cache);
 
 }  // namespace rehearse
