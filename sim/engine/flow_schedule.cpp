@@ -7,14 +7,17 @@
 namespace rehearse {
 
 FlowSchedule::FlowSchedule(const std::vector<Transfer>& transfers, std::size_t links,
-                           std::size_t lanes)
+                           std::size_t lanes, const ClassRates* rates, std::size_t lanes_of_device)
     : transfers_(transfers),
       lanes_(lanes),
       events_(static_cast<std::uint32_t>(lanes)),
       links_(std::vector<double>(links, 1.0), lanes),
       busy_(links, 0),
       newest_(links, 0),
-      guards_(links) {}
+      guards_(links),
+      rates_(rates),
+      lanes_of_device_(lanes_of_device),
+      is_touched_(lanes / lanes_of_device + 1, false) {}
 
 FlowSchedule::Id FlowSchedule::push(std::size_t lane, const Flow& flow) {
   const auto id = static_cast<Id>(flows_.size());
@@ -25,11 +28,12 @@ FlowSchedule::Id FlowSchedule::push(std::size_t lane, const Flow& flow) {
 }
 
 FlowSchedule::Id FlowSchedule::add(std::size_t lane, const Ready& ready, std::int64_t time,
-                                   TransferId transfer) {
+                                   TransferId transfer, TaskClass cls) {
   Flow flow;
   flow.ready = ready;
   flow.time = time;
   flow.transfer = transfer;
+  flow.cls = rates_ == nullptr ? kIndependentTasks : cls;
   const Id id = push(lane, flow);
   if (lanes_[lane].size() == 1) schedule(lane);
   return id;
@@ -82,11 +86,23 @@ void FlowSchedule::run(Id id, std::int64_t since) {
   if (__builtin_add_overflow(since, f.time, &end))
     throw std::overflow_error("simulated time passes 106 days");
   events_.set(f.lane, end, id);
-  if (!f.takes_links()) return;
+  if (f.kind == Kind::kGuard || f.time == 0) return;
   lane.left = Work{f.time, 0};
   lane.settled = since;
-  lane.rate = kFullRate;
-  come(f.lane, transfers_[f.transfer]);
+  lane.rate = lane.of_class = kFullRate;
+  lane.running = true;
+  touch(f.lane);
+  if (f.takes_links()) come(f.lane, transfers_[f.transfer]);
+}
+
+// The flows of its device go at other rates from now on, if it has a class.
+void FlowSchedule::touch(std::uint32_t lane) {
+  if (flows_[lanes_[lane].front()].cls == kIndependentTasks) return;
+  const std::size_t device = lane / lanes_of_device_;
+  if (is_touched_[device]) return;
+  is_touched_[device] = true;
+  touched_.push_back(device);
+  changed_ = true;
 }
 
 void FlowSchedule::come(std::uint32_t lane, const Transfer& t) {
@@ -112,7 +128,7 @@ void FlowSchedule::come(std::uint32_t lane, const Transfer& t) {
 void FlowSchedule::share(std::uint32_t lane) {
   lanes_[lane].alone = false;
   const Transfer& t = transfers_[flows_[lanes_[lane].front()].transfer];
-  links_.begin(lane, t.crossings, t.demand * kFullRate / kFullRate);
+  links_.begin(lane, t.crossings, t.demand * lanes_[lane].of_class / kFullRate);
   joined_.push_back(lane);
   changed_ = true;
 }
@@ -158,10 +174,11 @@ FlowSchedule::Event FlowSchedule::finish(Id id) {
     leave(id);
     return {id, false};
   }
+  Lane& lane = lanes_[f.lane];
+  if (std::exchange(lane.running, false)) touch(f.lane);
   f.state = State::kEnded;
   f.end = now_;
   events_.clear(f.lane);
-  Lane& lane = lanes_[f.lane];
   lane.pop();
   if (f.takes_links()) {
     if (!std::exchange(lane.alone, false)) {
@@ -204,15 +221,8 @@ void FlowSchedule::fulfil(Id promise, std::int64_t end) {
   follow(promise);
 }
 
-// Of a lane whose flow shares links. As Interference does it.
-void FlowSchedule::settle_rate(std::uint32_t l) {
+void FlowSchedule::change_rate(std::uint32_t l, RateParts rate) {
   Lane& lane = lanes_[l];
-  if (lane.size() == 0) return;
-  const Id id = lane.front();
-  const Flow& f = flows_[id];
-  if (f.state != State::kRunning || !f.takes_links() || lane.alone) return;
-  const double share = links_.rate(l) / transfers_[f.transfer].demand;
-  const RateParts rate = std::min(kFullRate, to_rate_parts(share));
   if (rate == lane.rate) return;
   lane.left.advance(now_ - lane.settled, lane.rate);
   lane.settled = now_;
@@ -220,13 +230,47 @@ void FlowSchedule::settle_rate(std::uint32_t l) {
   std::int64_t end = 0;
   if (__builtin_add_overflow(now_, lane.left.time_left(rate), &end))
     throw std::overflow_error("simulated time passes 106 days");
-  events_.set(l, end, id);
+  events_.set(l, end, lane.front());
 }
 
+// Of a lane whose flow shares links.
+void FlowSchedule::settle_shared(std::uint32_t l) {
+  const Lane& lane = lanes_[l];
+  if (!lane.running || lane.alone) return;
+  const Flow& f = flows_[lane.front()];
+  if (!f.takes_links()) return;
+  const double share = links_.rate(l) / transfers_[f.transfer].demand;
+  change_rate(l, std::min(lane.of_class, to_rate_parts(share)));
+}
+
+void FlowSchedule::settle_classes(std::size_t device) {
+  is_touched_[device] = false;
+  const auto first = static_cast<std::uint32_t>(device * lanes_of_device_);
+  const auto end = static_cast<std::uint32_t>(first + lanes_of_device_);
+  const auto class_of = [&](std::uint32_t l) { return flows_[lanes_[l].front()].cls; };
+  for (std::uint32_t l = first; l < end; ++l) {
+    Lane& lane = lanes_[l];
+    if (!lane.running || class_of(l) == kIndependentTasks) continue;
+    RateParts least = kFullRate;
+    for (std::uint32_t other = first; other < end; ++other)
+      if (other != l && lanes_[other].running && class_of(other) != kIndependentTasks)
+        least = std::min(least, rates_->at(class_of(l), class_of(other)));
+    const Flow& f = flows_[lane.front()];
+    const bool shares = f.takes_links() && !lane.alone;
+    if (shares && least != lane.of_class)
+      links_.set_cap(l, transfers_[f.transfer].demand * least / kFullRate);
+    lane.of_class = least;
+    if (!shares) change_rate(l, least);
+  }
+}
+
+// As Interference does it.
 void FlowSchedule::settle_rates() {
-  for (const FlowId l : links_.solve()) settle_rate(l);
+  for (const std::size_t device : touched_) settle_classes(device);
+  touched_.clear();
+  for (const FlowId l : links_.solve()) settle_shared(l);
   // One that came when its lane's last, over the same links, ended has not changed these.
-  for (const std::uint32_t l : joined_) settle_rate(l);
+  for (const std::uint32_t l : joined_) settle_shared(l);
   joined_.clear();
   changed_ = false;
 }
@@ -266,9 +310,9 @@ void FlowSchedule::describe(std::vector<std::int64_t>& out) const {
     const Flow& first = flows_[lane.front()];
     if (first.state == State::kWaiting) continue;
     out.push_back(events_.at(l).time_ps() - now_);
-    if (first.state == State::kRunning && first.takes_links())
+    if (lane.running)
       out.insert(out.end(), {lane.left.whole_ps, lane.left.billionths, now_ - lane.settled,
-                             static_cast<std::int64_t>(lane.rate), lane.alone});
+                             std::int64_t{lane.rate}, std::int64_t{lane.of_class}, lane.alone});
   }
 }
 

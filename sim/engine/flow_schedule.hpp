@@ -13,8 +13,18 @@
 
 namespace rehearse {
 
-// What transfers take while they meet: the engine's sharing of links, for transfers that turn up
-// one by one instead of in a graph.
+// How fast tasks go beside each other, by class: TaskGraph::rate().
+struct ClassRates {
+  std::vector<RateParts> parts =
+      std::vector<RateParts>(kMaxTaskClasses * kMaxTaskClasses, kFullRate);
+  RateParts& at(TaskClass of, TaskClass beside) { return parts[of * kMaxTaskClasses + beside]; }
+  RateParts at(TaskClass of, TaskClass beside) const {
+    return parts[of * kMaxTaskClasses + beside];
+  }
+};
+
+// What transfers take while they meet, and tasks of one device beside each other: the engine's
+// interference, for tasks that turn up one by one instead of in a graph. All are called flows here.
 //
 // Model. Every lane has its flows one after the other. A flow starts when it is ready, which may be
 // when another has ended, and the one before it on its lane has. next() goes on to the next instant
@@ -40,11 +50,14 @@ class FlowSchedule {
     bool broken = false;  // a guard; otherwise it has ended
   };
 
-  // `transfers` may go on growing. Links have a capacity of 1.
-  FlowSchedule(const std::vector<Transfer>& transfers, std::size_t links, std::size_t lanes);
+  // `transfers` and `rates` may go on growing. Links have a capacity of 1. Flows slow each other by
+  // class where there are `rates`, on each device's `lanes_of_device` lanes.
+  FlowSchedule(const std::vector<Transfer>& transfers, std::size_t links, std::size_t lanes,
+               const ClassRates* rates = nullptr, std::size_t lanes_of_device = 1);
 
   // A flow that takes `time` alone, after the lane's others.
-  Id add(std::size_t lane, const Ready& ready, std::int64_t time, TransferId transfer);
+  Id add(std::size_t lane, const Ready& ready, std::int64_t time, TransferId transfer,
+         TaskClass cls = kIndependentTasks);
   // One that began in the past and has been alone since.
   Id add_running(std::size_t lane, std::int64_t begin, std::int64_t time, TransferId transfer);
   // A guard over the links of a transfer. Precondition: nothing else is on the lane.
@@ -93,6 +106,7 @@ class FlowSchedule {
     std::uint32_t lane = 0;
     Kind kind = Kind::kFlow;
     State state = State::kWaiting;
+    TaskClass cls = kIndependentTasks;
     std::uint32_t follower = kNone;  // the last lane whose first flow waits for this one
     bool takes_links() const { return kind == Kind::kFlow && transfer != kNoTransfer && time > 0; }
   };
@@ -101,7 +115,8 @@ class FlowSchedule {
     std::size_t first = 0;
     Work left;
     std::int64_t settled = 0;
-    RateParts rate = kFullRate;
+    RateParts rate = kFullRate, of_class = kFullRate;
+    bool running = false;            // its first flow, which may be slowed
     bool alone = false;              // on all its links: then LinkSharing does not know it
     std::uint32_t follower = kNone;  // the next that waits for the same flow
 
@@ -123,7 +138,10 @@ class FlowSchedule {
   void come(std::uint32_t lane, const Transfer& t);
   void share(std::uint32_t lane);
   void leave(Id guard);
-  void settle_rate(std::uint32_t lane);
+  void touch(std::uint32_t lane);
+  void change_rate(std::uint32_t lane, RateParts rate);
+  void settle_shared(std::uint32_t lane);
+  void settle_classes(std::size_t device);
   void settle_rates();
 
   const std::vector<Transfer>& transfers_;
@@ -136,6 +154,10 @@ class FlowSchedule {
   std::vector<std::vector<Id>> guards_;  // by link
   std::vector<Id> broken_;
   std::vector<std::uint32_t> joined_;  // lanes that began to share since rates were settled
+  const ClassRates* rates_;
+  std::size_t lanes_of_device_;
+  std::vector<std::size_t> touched_;  // devices on which a flow of a class has begun or ended
+  std::vector<bool> is_touched_;
   std::int64_t now_ = 0;
   bool changed_ = false, late_ = false;
 };
