@@ -17,10 +17,12 @@ std::uint8_t lane_of(GroupKind g) {
 }
 
 // Joins what is gathered into one task.
-void gather(ClockCode& code, const Run& run) {
-  if (code.empty() || code.back().kind != Kind::kRun || code.back().apart != nullptr) {
+void gather(ClockCode& code, const Run& run, const Slowdowns& slowdowns) {
+  if (code.empty() || code.back().kind != Kind::kRun || code.back().apart != nullptr ||
+      code.back().single || !(code.back().slowdowns == slowdowns)) {
     ClockOp op;
     op.kind = Kind::kRun;
+    op.slowdowns = slowdowns;
     code.push_back(op);
   }
   code.back().run = code.back().run.then(run);
@@ -56,15 +58,16 @@ void ClockCodes::translate_segment(ClockCode& code, std::size_t machine, Segment
       op.collective = p.collective;
       op.beside = p.kernel;
       op.beside_host = p.kernel_host;
+      op.slowdowns = prices_.beside_collective(machine, o->kernel.work);
       code.push_back(op);
     } else if (p.synchronizes) {
       code.push_back(on_lane(Kind::kSynchronize, kHostLane, host));
     } else {
-      gather(code, {p.duration, host, host + prices_.launch_latency() + p.duration});
+      gather(code, {p.duration, host, host + prices_.launch_latency() + p.duration}, priced.beside);
     }
     host = 0;
   }
-  if (priced.trailing_host > 0) gather(code, {0, priced.trailing_host, 0});
+  if (priced.trailing_host > 0) gather(code, {0, priced.trailing_host, 0}, priced.beside);
 }
 
 ClockCode ClockCodes::translate(const StepList::Pass& pass, std::size_t machine, bool together) {
@@ -86,7 +89,7 @@ ClockCode ClockCodes::translate(const StepList::Pass& pass, std::size_t machine,
         translate_segment(apart_.back(), machine, run->segment, host);
         code.push_back(op);
       } else {
-        gather(code, whole);
+        gather(code, whole, priced.beside);
       }
       continue;
     }
@@ -96,7 +99,11 @@ ClockCode ClockCodes::translate(const StepList::Pass& pass, std::size_t machine,
     if (const auto* k = std::get_if<RunKernel>(&step.work)) {
       if (splits_ && k->stream == StreamKind::kCompute) {
         const std::int64_t time = prices_.kernel(machine, k->kernel.work);
-        gather(code, {time, host, host + prices_.launch_latency() + time});
+        op.kind = Kind::kRun;
+        op.run = {time, host, host + prices_.launch_latency() + time};
+        op.slowdowns = prices_.beside_collective(machine, k->kernel.work);
+        op.single = true;
+        code.push_back(op);
         continue;
       }
       op.kind = Kind::kKernel;

@@ -48,6 +48,8 @@ struct ClockOp {
   std::int32_t collective = -1;  // of Prices::collectives
   Run run;
   const ClockCode* apart = nullptr;  // the run with each of its collectives apart
+  Slowdowns slowdowns;               // of its kernels beside a collective, and of `beside`
+  bool single = false;               // it is a task of its own, where that matters
   std::int64_t beside = 0, beside_host = 0;
   const Step* step = nullptr;
 };

@@ -12,17 +12,17 @@ bool TimedClocks::block(Flow on) {
 }
 
 bool TimedClocks::free(std::size_t l) {
-  if (run != nullptr && l == kCompute) return true;  // runs are one after the other
   TimedLane& of = lane(l);
-  if (of.last == kNoFlow) return true;
-  if (!flows.ended(of.last)) return false;
-  of.free = flows.end(of.last);
-  of.last = kNoFlow;
+  Flow& last = run != nullptr && l == kCompute ? run->working : of.last;
+  if (last == kNoFlow) return true;
+  if (!flows.ended(last)) return false;
+  of.free = flows.end(last);
+  last = kNoFlow;
   return true;
 }
 
 bool TimedClocks::known(std::size_t l) {
-  if (!free(l)) return block(lane(l).last);
+  if (!free(l)) return block(last(l));
   return flows.settle(waits(l)) || block(waits(l).after);
 }
 
@@ -40,7 +40,7 @@ bool TimedClocks::join(Ready& to, Ready more) {
 
 bool TimedClocks::mark(std::size_t l, Ready& out) {
   out = waits(l);
-  return join(out, free(l) ? Ready{lane(l).free, kNoFlow, 0} : Ready{0, lane(l).last, 0});
+  return join(out, free(l) ? Ready{lane(l).free, kNoFlow, 0} : Ready{0, last(l), 0});
 }
 
 std::int64_t TimedClocks::issue(std::int64_t time, std::int64_t lag) {
@@ -63,22 +63,23 @@ void TimedClocks::wait_for_issue(std::size_t l, std::int64_t time) {
   w.at = std::max(w.at, issued);
 }
 
-std::int64_t TimedClocks::place(std::size_t l, std::int64_t time, std::int64_t after) {
-  TimedLane& of = lane(l);
-  Ready& w = waits(l);
+void TimedClocks::place(std::int64_t time, std::int64_t after, const Slowdowns& slowdowns) {
+  TimedLane& of = lane(kCompute);
+  const std::int64_t otherwise = std::max(of.free, std::exchange(waits(kCompute), Ready{}).at);
+  const std::int64_t start = std::max(otherwise, after);
   ++tasks;
-  const std::int64_t otherwise = std::max(of.free, w.at);
   now->waited_for_host += after > otherwise;
-  if (__builtin_add_overflow(std::max(otherwise, after), time, &of.free))
+  if (classes && time > 0) {
+    const std::optional<TaskClass> cls = classes->of(slowdowns);
+    too_many_classes |= !cls;
+    run->working = flows.add(index * kClockLanes + kWorkLane, {start, kNoFlow, 0}, time,
+                             kNoTransfer, cls.value_or(kForegroundTasks));
+    own(run->working);
+    return;
+  }
+  if (__builtin_add_overflow(start, time, &of.free))
     throw std::overflow_error("simulated time passes 106 days");
-  w = {};
   ended(index, step(), of.free);
-  return of.free;
-}
-
-void TimedClocks::place(const Run& merged) {
-  const std::int64_t after = issue(merged.host, merged.lag());
-  if (merged.duration > 0) place(kCompute, merged.duration, after);
 }
 
 void TimedClocks::move(std::size_t l, std::int64_t time, TransferId transfer) {
@@ -90,17 +91,19 @@ void TimedClocks::move(std::size_t l, std::int64_t time, TransferId transfer) {
   // A run that is taken apart has gone on undisturbed up to now.
   const bool past = starts && run != nullptr && start < flows.now();
   const bool passed = past && start + time <= flows.now();
-  if (starts && (time == 0 || transfer == kNoTransfer || passed)) {
+  const bool slowed = classes || transfer != kNoTransfer;
+  if (starts && (time == 0 || !slowed || passed)) {
     of.free = start + time;
     ended(index, step(), of.free);
     return;
   }
   const std::size_t on = index * kClockLanes + l;
-  if (past) {
+  if (past && !classes) {
     of.last = flows.add_running(on, start, time, transfer);
   } else {
     ready.at = std::max(ready.at, of.free);
-    of.last = flows.add(on, ready, time, transfer);
+    const bool kernels = l == static_cast<std::size_t>(StreamKind::kCopy);
+    of.last = flows.add(on, ready, time, transfer, kernels ? kForegroundTasks : kBackgroundTasks);
   }
   own(of.last);
 }

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "strategies/slowdown_classes.hpp"
 #include "strategies/timed_rank.hpp"
 #include "strategies/transfers.hpp"
 
@@ -23,11 +25,15 @@ class TimedClocks {
   using Ready = FlowSchedule::Ready;
   static constexpr Flow kNoFlow = FlowSchedule::kNone;
   static constexpr auto kCompute = static_cast<std::size_t>(StreamKind::kCompute);
+  // Where the compute stream has its flows and guards: in its place are the promises of its runs.
+  static constexpr std::size_t kWorkLane = kHostLane;
 
   TimedClocks(const Program& program, const Cluster& cluster, int steps, const Prices& prices)
       : transfers(program, cluster, prices),
+        classes(classes_of(cluster)),
         flows(transfers.all(), transfers.network().links(),
-              program.ranks.size() * (kClockLanes + kGroupKinds)),
+              program.ranks.size() * (kClockLanes + kGroupKinds),
+              classes ? &classes->rates() : nullptr, kClockLanes),
         ranks(program.ranks.size()),
         ends(static_cast<std::size_t>(steps), std::vector<std::int64_t>(program.ranks.size(), 0)),
         launch_latency_(prices.launch_latency()) {}
@@ -62,9 +68,12 @@ class TimedClocks {
   std::int64_t issue(std::int64_t time) { return issue(time, time + launch_latency_); }
   // It issues a lane's next task, of which more may not be known yet than that.
   void wait_for_issue(std::size_t l, std::int64_t time);
-  // A task on a lane of which everything is known: its end.
-  std::int64_t place(std::size_t l, std::int64_t time, std::int64_t after);
-  void place(const Run& merged);
+  // A kernel, or several merged, on the compute stream, of which everything is known.
+  void place(std::int64_t time, std::int64_t after, const Slowdowns& slowdowns);
+  void place(const Run& merged, const Slowdowns& slowdowns) {
+    const std::int64_t after = issue(merged.host, merged.lag());
+    if (merged.duration > 0) place(merged.duration, after, slowdowns);
+  }
   // A task on a lane that takes of links, or comes after what does.
   void move(std::size_t l, std::int64_t time, TransferId transfer);
 
@@ -84,6 +93,8 @@ class TimedClocks {
   Owner owner(Flow flow) const { return owners_[flow]; }
 
   Transfers transfers;
+  std::optional<SlowdownClasses> classes;  // where kernels and collectives slow each other
+  bool too_many_classes = false;           // times are not to be relied on
   FlowSchedule flows;
   std::vector<TimedRank> ranks;
   std::vector<std::vector<std::int64_t>> ends;  // by step and rank
@@ -95,6 +106,13 @@ class TimedClocks {
   IssuedRun* run = nullptr;
 
  private:
+  static std::optional<SlowdownClasses> classes_of(const Cluster& cluster) {
+    if (!cluster.gpu.beside.interferes()) return {};
+    return SlowdownClasses(cluster.gpu.beside);
+  }
+  // What is still to end before the lane is free.
+  Flow last(std::size_t l) { return run != nullptr && l == kCompute ? run->working : lane(l).last; }
+
   static constexpr std::uint32_t kNobody = static_cast<std::uint32_t>(-1);
   struct Waiter {
     std::uint32_t rank = 0;

@@ -1,6 +1,7 @@
 #include "strategies/timed_periods.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 #include <stdexcept>
 #include <utility>
@@ -96,9 +97,12 @@ void TimedPeriods::describe(TimedRank& r, std::size_t period, const StepList::St
 void TimedPeriods::describe(IssuedRun& r, std::vector<std::int64_t>& out) {
   for (const ClockOp* op : r.ops) out.push_back(number(op));
   out.insert(out.end(), {to_come(r.host), number(r.apart), static_cast<std::int64_t>(r.at),
-                         r.kernels.duration, r.kernels.host, r.kernels.latest});
+                         r.kernels.duration, r.kernels.host, r.kernels.latest, r.single});
+  for (const double slowdown : {r.slowdowns.kernel, r.slowdowns.collective, r.slowdowns.waiting})
+    out.push_back(std::bit_cast<std::int64_t>(slowdown));
   describe(r.waits, out);
-  for (const FlowSchedule::Id of : {r.promise, r.guard, r.blocked_on}) flows_.describe(of, out);
+  for (const FlowSchedule::Id of : {r.promise, r.guard, r.blocked_on, r.working})
+    flows_.describe(of, out);
 }
 
 // What has come to pass between the two comes to pass again.

@@ -28,10 +28,14 @@ struct IssuedRun {
   FlowSchedule::Id promise = FlowSchedule::kNone;     // of its end
   FlowSchedule::Id guard = FlowSchedule::kNone;       // of all `ops`, while they are under way
   FlowSchedule::Id blocked_on = FlowSchedule::kNone;  // before it can go on
-  // The segment that is walked instruction by instruction, and its kernels that have no task yet.
+  // The segment that is walked instruction by instruction, kernels that have no task yet, and the
+  // task of those before them where its end is not known.
   const ClockCode* apart = nullptr;
   std::size_t at = 0;
   Run kernels;
+  Slowdowns slowdowns;
+  bool single = false;
+  FlowSchedule::Id working = FlowSchedule::kNone;
 };
 
 // Where a rank is in its steps, and its clocks.
@@ -51,7 +55,7 @@ struct TimedRank {
 
   const RankProgram* rank = nullptr;
   std::vector<const ClockCode*> passes;
-  bool together = false;            // it meets other ranks inside segments
+  bool apart = false;               // what is in its segments is always walked apart
   TransferId inside = kNoTransfer;  // what collectives of segments may take of links
   std::vector<Route> outward, inward;
   std::vector<StepList::Stretch> stretches;

@@ -41,7 +41,7 @@ class TimedWalk : private TimedClocks {
       if (!event) break;
       happen(*event);
     }
-    if (flows.late()) return {};
+    if (flows.late() || too_many_classes) return {};
     for (const TimedRank& r : ranks)
       if (r.step < steps_)
         throw std::logic_error("the program's ranks wait for each other for ever");
@@ -60,11 +60,11 @@ class TimedWalk : private TimedClocks {
       return rank.groups[static_cast<std::size_t>(g)].size() > 1;
     };
     out.rank = &rank;
-    out.together =
-        meets(GroupKind::kTensor) || meets(GroupKind::kContext) || meets(GroupKind::kExpert);
+    out.apart = classes || meets(GroupKind::kTensor) || meets(GroupKind::kContext) ||
+                meets(GroupKind::kExpert);
     out.events.resize(static_cast<std::size_t>(rank.events));
     out.stretches = long_stretches(rank.steps);
-    const bool apart = out.together || transfers.network().inside_meets();
+    const bool apart = out.apart || transfers.network().inside_meets();
     std::vector<TransferId> inside;
     for (std::uint32_t p = 0; p < rank.steps.passes(); ++p) {
       out.passes.push_back(&codes_.of(rank.steps.pass(p), rank.machine, apart));
@@ -117,7 +117,7 @@ class TimedWalk : private TimedClocks {
   }
   // The first `n` of a run's have run, undisturbed.
   void finish(std::size_t n) {
-    place(joined(run->ops, n));
+    place(joined(run->ops, n), {});
     run->ops.erase(run->ops.begin(), run->ops.begin() + static_cast<std::ptrdiff_t>(n));
   }
   // Something has come while they were under way, or had been there when they began.
@@ -141,10 +141,10 @@ class TimedWalk : private TimedClocks {
   // What was gathered is issued; false: so much has been that it has to wait.
   bool flush() {
     if (now->gathered.empty()) return true;
-    if (now->runs.empty() && free(kCompute) && flows.settle(waits(kCompute)) &&
+    if (!classes && now->runs.empty() && free(kCompute) && flows.settle(waits(kCompute)) &&
         std::none_of(now->gathered.begin(), now->gathered.end(),
                      [&](const ClockOp* op) { return meets(*op); })) {
-      place(joined(now->gathered, now->gathered.size()));
+      place(joined(now->gathered, now->gathered.size()), {});
       now->gathered.clear();
       return true;
     }
@@ -168,7 +168,7 @@ class TimedWalk : private TimedClocks {
   }
   // Whether something inside a run of segments may have to do with others.
   bool meets(const ClockOp& op) const {
-    return op.apart != nullptr && (now->together || now->inside != kNoTransfer);
+    return op.apart != nullptr && (now->apart || now->inside != kNoTransfer);
   }
   // A rank's issued runs, as far as they get.
   void go_on(std::size_t rank) {
@@ -185,9 +185,12 @@ class TimedWalk : private TimedClocks {
       arrive(done);
     }
   }
-  bool go_on() {
+  bool go_on() { return now->apart ? walk_all() : walk_guarded(); }
+  // As one task, but for what something comes beside.
+  bool walk_guarded() {
     for (;;) {
-      if (run->apart != nullptr && !walk_apart()) return false;
+      if (run->apart != nullptr && !(walk_apart() && place_kernels())) return false;
+      run->apart = nullptr;
       if (run->ops.empty()) return true;
       if (!known(kCompute)) return false;
       // Kernels, and what meets nothing, need no guard.
@@ -195,35 +198,51 @@ class TimedWalk : private TimedClocks {
       while (n < run->ops.size() && !meets(*run->ops[n])) ++n;
       if (n > 0) finish(n);
       if (run->ops.empty()) return true;
-      if (now->together) {
-        begin_apart();
-        continue;
-      }
       const std::int64_t end = end_of(joined(run->ops, run->ops.size()));
       const std::int64_t begin = std::max({lane(kCompute).free, run->waits.at, run->host});
-      run->guard = flows.guard(index * kClockLanes + kHostLane, begin, end, now->inside);
+      run->guard = flows.guard(index * kClockLanes + kWorkLane, begin, end, now->inside);
       own(run->guard);
       return false;
     }
+  }
+  // Instruction by instruction.
+  bool walk_all() {
+    for (;;) {
+      if (run->apart != nullptr && !walk_apart()) return false;
+      run->apart = nullptr;
+      if (run->ops.empty()) break;
+      if (run->ops.front()->apart == nullptr && !add_kernels(*run->ops.front())) return false;
+      if (run->ops.front()->apart != nullptr)
+        begin_apart();
+      else
+        run->ops.erase(run->ops.begin());
+    }
+    return place_kernels() && (free(kCompute) || block(run->working));
   }
   bool walk_apart() {
     const ClockCode& code = *run->apart;
     for (; run->at < code.size(); ++run->at) {
       const ClockOp& op = code[run->at];
-      if (op.kind == ClockOp::Kind::kRun)
-        run->kernels = run->kernels.then(op.run);
-      else if (!inside(op))
-        return false;
+      if (!(op.kind == ClockOp::Kind::kRun ? add_kernels(op) : inside(op))) return false;
     }
-    if (!place_kernels()) return false;
-    run->apart = nullptr;
+    return true;
+  }
+  bool gathers_kernels() const {
+    return run->kernels.host > 0 || run->kernels.latest > 0 || run->kernels.duration > 0;
+  }
+  // To those that have no task yet, where all may be one.
+  bool add_kernels(const ClockOp& op) {
+    const bool alike = !run->single && !op.single && run->slowdowns == op.slowdowns;
+    if (gathers_kernels() && !alike && !place_kernels()) return false;
+    run->kernels = run->kernels.then(op.run);
+    run->slowdowns = op.slowdowns;
+    run->single = op.single;
     return true;
   }
   bool place_kernels() {
-    if (run->kernels.host == 0 && run->kernels.latest == 0 && run->kernels.duration == 0)
-      return true;
+    if (!gathers_kernels()) return true;
     if (!known(kCompute)) return false;
-    place(std::exchange(run->kernels, Run{}));
+    place(std::exchange(run->kernels, Run{}), run->slowdowns);
     return true;
   }
 
@@ -243,7 +262,7 @@ class TimedWalk : private TimedClocks {
     w.at = std::max(w.at, issued);
     waits(op.lane).at = std::max({waits(op.lane).at, free, w.at});
     meet(op);
-    if (op.kind == ClockOp::Kind::kOverlap) place(kCompute, op.beside, issue(op.beside_host));
+    if (op.kind == ClockOp::Kind::kOverlap) place(op.beside, issue(op.beside_host), op.slowdowns);
     Ready done;
     return mark(op.lane, done) && join(waits(kCompute), done);
   }

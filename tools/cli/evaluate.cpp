@@ -12,6 +12,7 @@
 #include "strategies/priced_segment.hpp"
 #include "strategies/step_clock.hpp"
 #include "strategies/step_replay.hpp"
+#include "strategies/timed_walk.hpp"
 #include "tools/cli/memory_report.hpp"
 #include "tools/cli/simulation.hpp"
 
@@ -131,6 +132,11 @@ Seconds replayed(Simulation& s, const Cluster& full_clock) {
 
 // The step time at these prices, without a graph where none is needed.
 std::optional<Seconds> clocked(const Simulation& s, Prices& prices) {
+  if (!clock_suffices(s.cluster)) {
+    if (!clock_knows(s.program)) return {};
+    const auto times = timed_step_times(s.program, s.cluster, {}, prices);
+    return times ? std::optional(length(*times)) : std::nullopt;
+  }
   const StepTimes times = step_times(s.program, s.cluster, {}, prices);
   if (times.transfers_meet) return {};
   return length(times);
@@ -139,7 +145,6 @@ std::optional<Seconds> clocked(const Simulation& s, Prices& prices) {
 // The step time alone.
 Seconds step_time(Sharding& of, const Cluster& full_clock) {
   Simulation& s = of.simulation;
-  if (!clock_suffices(s.cluster)) return replayed(s, full_clock);
   of.prices.update();
   std::optional<Seconds> step = clocked(s, of.prices);
   if (!step) return replayed(s, full_clock);
