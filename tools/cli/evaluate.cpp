@@ -1,5 +1,9 @@
 #include "tools/cli/evaluate.hpp"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include <deque>
 #include <optional>
 #include <string>
@@ -96,7 +100,19 @@ struct EvaluationCache::State {
   }
 };
 
-EvaluationCache::EvaluationCache() : state_(std::make_unique<State>()) {}
+namespace {
+
+// Evaluations take and give back the same megabytes again and again: the process keeps them.
+void keep_freed_memory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 256 << 20);
+#endif
+}
+
+}  // namespace
+
+EvaluationCache::EvaluationCache() : state_(std::make_unique<State>()) { keep_freed_memory(); }
 EvaluationCache::~EvaluationCache() = default;
 EvaluationCache::EvaluationCache(EvaluationCache&&) noexcept = default;
 EvaluationCache& EvaluationCache::operator=(EvaluationCache&&) noexcept = default;
