@@ -57,8 +57,9 @@ class Prices;  // strategies/priced_segment.hpp
 // slow each other.
 bool clock_suffices(const Cluster& cluster);
 // The times of lower() and simulate(), found while walking and without a graph: memory grows with
-// the transfers that may meet, not with the tasks. step_times() (strategies/step_clock.hpp) knows
-// faster ways, and of transfers that do meet. Precondition: clock_suffices().
+// the transfers that may meet, not with the tasks; where those do meet, as if they did not slow
+// each other. times_without_graph() (strategies/step_clock.hpp) knows other ways. Precondition:
+// clock_suffices().
 StepTimes walked_step_times(const Program& program, const Cluster& cluster,
                             const LowerOptions& options, Prices& prices);
 

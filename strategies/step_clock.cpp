@@ -233,15 +233,18 @@ StepTimes unhindered_step_times(const Program& program, const Cluster& cluster,
   return StepClock(program, cluster, prices).run(options.steps);
 }
 
-StepTimes step_times(const Program& program, const Cluster& cluster, const LowerOptions& options,
-                     Prices& prices) {
-  const bool knows = clock_knows(program);
-  if (!Network(program, cluster).may_meet())
-    return knows ? unhindered_step_times(program, cluster, options, prices)
-                 : walked_step_times(program, cluster, options, prices);
+std::optional<StepTimes> times_without_graph(const Program& program, const Cluster& cluster,
+                                             const LowerOptions& options, Prices& prices) {
+  const bool knows = clock_knows(program), suffices = clock_suffices(cluster);
+  const bool may_meet = Network(program, cluster).may_meet();
+  if (knows && suffices && !may_meet)
+    return unhindered_step_times(program, cluster, options, prices);
   if (knows)
-    if (const auto times = timed_step_times(program, cluster, options, prices)) return *times;
-  return walked_step_times(program, cluster, options, prices);
+    if (const auto times = timed_step_times(program, cluster, options, prices)) return times;
+  if (!suffices) return {};
+  const StepTimes alone = walked_step_times(program, cluster, options, prices);
+  if (alone.transfers_meet) return {};
+  return alone;
 }
 
 }  // namespace rehearse

@@ -1,16 +1,17 @@
 #pragma once
 
+#include <optional>
+
 #include "strategies/lower.hpp"
 #include "strategies/priced_segment.hpp"
 
 namespace rehearse {
 
-// The times of lower() and simulate(), without a graph. Precondition: clock_suffices(), and nothing
-// varies.
+// The times of lower() and simulate(), without a graph; nothing: it takes one. Precondition:
+// nothing varies.
 //
-// Where transfers may meet on links, ranks are walked in order of time (timed_step_times); where
-// that cannot be done, as if they did not slow each other, and the times say whether they would
-// (StepTimes::transfers_meet).
+// Where transfers may meet on links, or work slows other work, ranks are walked in order of time
+// (timed_step_times).
 //
 // Model. Elsewhere a step is a walk by clock (ClockWalk) whose time does not grow with the number
 // of micro-batches. Most of a schedule is periods that do the same for later micro-batches
@@ -20,8 +21,8 @@ namespace rehearse {
 // they were, moved on by one period, then by induction so they do in every period after, as far as
 // the order of what was compared lasts (Lines::horizon): those are left out, and every clock is
 // where it would be. Exact, in integers.
-StepTimes step_times(const Program& program, const Cluster& cluster, const LowerOptions& options,
-                     Prices& prices);
+std::optional<StepTimes> times_without_graph(const Program& program, const Cluster& cluster,
+                                             const LowerOptions& options, Prices& prices);
 
 // Whether unhindered_step_times() can tell anything: copies to a host have streams of their own,
 // which a clock does not know. Precondition of it.

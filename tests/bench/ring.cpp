@@ -54,7 +54,7 @@ Row apart(const Options& options) {
   Row row{"every rank on its own"};
   row.seconds = median_seconds(std::min(options.runs, 3), [&] {
     Prices prices(program, cluster, Clocks::kSustained);
-    const StepTimes times = step_times(program, cluster, one_step(), prices);
+    const StepTimes times = unhindered_step_times(program, cluster, one_step(), prices);
     row.events = 2 * times.tasks;
     row.step_s = times.end.seconds().value;
   });

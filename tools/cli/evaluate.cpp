@@ -16,7 +16,6 @@
 #include "strategies/priced_segment.hpp"
 #include "strategies/step_clock.hpp"
 #include "strategies/step_replay.hpp"
-#include "strategies/timed_walk.hpp"
 #include "tools/cli/memory_report.hpp"
 #include "tools/cli/simulation.hpp"
 
@@ -146,29 +145,17 @@ Seconds replayed(Simulation& s, const Cluster& full_clock) {
   return step;
 }
 
-// The step time at these prices, without a graph where none is needed.
-std::optional<Seconds> clocked(const Simulation& s, Prices& prices) {
-  if (!clock_suffices(s.cluster)) {
-    if (!clock_knows(s.program)) return {};
-    const auto times = timed_step_times(s.program, s.cluster, {}, prices);
-    return times ? std::optional(length(*times)) : std::nullopt;
-  }
-  const StepTimes times = step_times(s.program, s.cluster, {}, prices);
-  if (times.transfers_meet) return {};
-  return length(times);
-}
-
 // The step time alone.
 Seconds step_time(Sharding& of, const Cluster& full_clock) {
   Simulation& s = of.simulation;
   of.prices.update();
-  std::optional<Seconds> step = clocked(s, of.prices);
+  std::optional<StepTimes> step = times_without_graph(s.program, s.cluster, {}, of.prices);
   if (!step) return replayed(s, full_clock);
-  if (!throttle_clocks(s, *step)) return *step;
+  if (!throttle_clocks(s, length(*step))) return length(*step);
   Prices slower(s.program, s.cluster, Clocks::kSustained);
-  step = clocked(s, slower);
+  step = times_without_graph(s.program, s.cluster, {}, slower);
   s.cluster = full_clock;
-  return step ? *step : replayed(s, full_clock);
+  return step ? length(*step) : replayed(s, full_clock);
 }
 
 Evaluation numbers_of(const RunReport& r) {
