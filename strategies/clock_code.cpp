@@ -1,5 +1,7 @@
 #include "strategies/clock_code.hpp"
 
+#include <algorithm>
+
 #include "sim/base/sim_time.hpp"
 
 namespace rehearse {
@@ -87,6 +89,8 @@ ClockCode ClockCodes::translate(const StepList::Pass& pass, std::size_t machine,
         op.run = whole;
         op.apart = &apart_.emplace_back();
         translate_segment(apart_.back(), machine, run->segment, host);
+        op.overlaps = std::any_of(apart_.back().begin(), apart_.back().end(),
+                                  [](const ClockOp& in) { return in.kind == Kind::kOverlap; });
         code.push_back(op);
       } else {
         gather(code, whole, priced.beside);

@@ -50,6 +50,7 @@ struct ClockOp {
   const ClockCode* apart = nullptr;  // the run with each of its collectives apart
   Slowdowns slowdowns;               // of its kernels beside a collective, and of `beside`
   bool single = false;               // it is a task of its own, where that matters
+  bool overlaps = false;             // work runs beside other work in it
   std::int64_t beside = 0, beside_host = 0;
   const Step* step = nullptr;
 };

@@ -69,17 +69,35 @@ void TimedClocks::place(std::int64_t time, std::int64_t after, const Slowdowns& 
   const std::int64_t start = std::max(otherwise, after);
   ++tasks;
   now->waited_for_host += after > otherwise;
-  if (classes && time > 0) {
-    const std::optional<TaskClass> cls = classes->of(slowdowns);
-    too_many_classes |= !cls;
-    run->working = flows.add(index * kClockLanes + kWorkLane, {start, kNoFlow, 0}, time,
-                             kNoTransfer, cls.value_or(kForegroundTasks));
-    own(run->working);
+  if (!classes || start + time <= flows.now()) {
+    finish_work(start, time);
     return;
   }
-  if (__builtin_add_overflow(start, time, &of.free))
+  const std::optional<TaskClass> cls = classes->of(slowdowns);
+  too_many_classes |= !cls;
+  const std::size_t on = index * kClockLanes + kWorkLane;
+  const TaskClass known = cls.value_or(kForegroundTasks);
+  // A run that is taken apart has gone on undisturbed up to now.
+  run->working = start < flows.now() ? flows.add_running(on, start, time, kNoTransfer, known)
+                                     : flows.add(on, {start, kNoFlow, 0}, time, kNoTransfer, known);
+  own(run->working);
+}
+
+void TimedClocks::pass(const Run& merged) {
+  const std::int64_t after = issue(merged.host, merged.lag());
+  if (merged.duration == 0) return;
+  const std::int64_t otherwise =
+      std::max(lane(kCompute).free, std::exchange(waits(kCompute), Ready{}).at);
+  now->waited_for_host += after > otherwise;
+  ++tasks;
+  finish_work(std::max(otherwise, after), merged.duration);
+}
+
+void TimedClocks::finish_work(std::int64_t start, std::int64_t time) {
+  std::int64_t& free = lane(kCompute).free;
+  if (__builtin_add_overflow(start, time, &free))
     throw std::overflow_error("simulated time passes 106 days");
-  ended(index, step(), of.free);
+  ended(index, step(), free);
 }
 
 void TimedClocks::move(std::size_t l, std::int64_t time, TransferId transfer) {
@@ -98,12 +116,13 @@ void TimedClocks::move(std::size_t l, std::int64_t time, TransferId transfer) {
     return;
   }
   const std::size_t on = index * kClockLanes + l;
-  if (past && !classes) {
-    of.last = flows.add_running(on, start, time, transfer);
+  const bool kernels = l == static_cast<std::size_t>(StreamKind::kCopy);
+  const TaskClass cls = kernels ? kForegroundTasks : kBackgroundTasks;
+  if (past) {
+    of.last = flows.add_running(on, start, time, transfer, cls);
   } else {
     ready.at = std::max(ready.at, of.free);
-    const bool kernels = l == static_cast<std::size_t>(StreamKind::kCopy);
-    of.last = flows.add(on, ready, time, transfer, kernels ? kForegroundTasks : kBackgroundTasks);
+    of.last = flows.add(on, ready, time, transfer, cls);
   }
   own(of.last);
 }

@@ -74,6 +74,8 @@ class TimedClocks {
     const std::int64_t after = issue(merged.host, merged.lag());
     if (merged.duration > 0) place(merged.duration, after, slowdowns);
   }
+  // The same of what nothing disturbs.
+  void pass(const Run& merged);
   // A task on a lane that takes of links, or comes after what does.
   void move(std::size_t l, std::int64_t time, TransferId transfer);
 
@@ -110,6 +112,7 @@ class TimedClocks {
     if (!cluster.gpu.beside.interferes()) return {};
     return SlowdownClasses(cluster.gpu.beside);
   }
+  void finish_work(std::int64_t start, std::int64_t time);
   // What is still to end before the lane is free.
   Flow last(std::size_t l) { return run != nullptr && l == kCompute ? run->working : lane(l).last; }
 

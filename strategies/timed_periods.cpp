@@ -97,7 +97,8 @@ void TimedPeriods::describe(TimedRank& r, std::size_t period, const StepList::St
 void TimedPeriods::describe(IssuedRun& r, std::vector<std::int64_t>& out) {
   for (const ClockOp* op : r.ops) out.push_back(number(op));
   out.insert(out.end(), {to_come(r.host), number(r.apart), static_cast<std::int64_t>(r.at),
-                         r.kernels.duration, r.kernels.host, r.kernels.latest, r.single});
+                         r.kernels.duration, r.kernels.host, r.kernels.latest, r.single,
+                         static_cast<std::int64_t>(r.guarded), r.disturbed});
   for (const double slowdown : {r.slowdowns.kernel, r.slowdowns.collective, r.slowdowns.waiting})
     out.push_back(std::bit_cast<std::int64_t>(slowdown));
   describe(r.waits, out);

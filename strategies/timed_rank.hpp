@@ -25,8 +25,12 @@ struct IssuedRun {
   int step = 0;
   std::int64_t host = 0;  // when the host goes on to the next of `ops`
   FlowSchedule::Ready waits;
-  FlowSchedule::Id promise = FlowSchedule::kNone;     // of its end
-  FlowSchedule::Id guard = FlowSchedule::kNone;       // of all `ops`, while they are under way
+  FlowSchedule::Id promise = FlowSchedule::kNone;  // of its end
+  // Of what is gathered and so many of `ops`, while they are under way; and whether something has
+  // come beside the first.
+  FlowSchedule::Id guard = FlowSchedule::kNone;
+  std::size_t guarded = 0;
+  bool disturbed = false;
   FlowSchedule::Id blocked_on = FlowSchedule::kNone;  // before it can go on
   // The segment that is walked instruction by instruction, kernels that have no task yet, and the
   // task of those before them where its end is not known.

@@ -60,11 +60,11 @@ class TimedWalk : private TimedClocks {
       return rank.groups[static_cast<std::size_t>(g)].size() > 1;
     };
     out.rank = &rank;
-    out.apart = classes || meets(GroupKind::kTensor) || meets(GroupKind::kContext) ||
-                meets(GroupKind::kExpert);
+    out.apart =
+        meets(GroupKind::kTensor) || meets(GroupKind::kContext) || meets(GroupKind::kExpert);
     out.events.resize(static_cast<std::size_t>(rank.events));
     out.stretches = long_stretches(rank.steps);
-    const bool apart = out.apart || transfers.network().inside_meets();
+    const bool apart = classes || out.apart || transfers.network().inside_meets();
     std::vector<TransferId> inside;
     for (std::uint32_t p = 0; p < rank.steps.passes(); ++p) {
       out.passes.push_back(&codes_.of(rank.steps.pass(p), rank.machine, apart));
@@ -99,7 +99,7 @@ class TimedWalk : private TimedClocks {
       if (event.broken)
         take_apart();
       else
-        finish(run->ops.size());
+        finish(run->guarded);
       awake.push_back(of.rank);
     }
     tell(event.id);
@@ -117,25 +117,22 @@ class TimedWalk : private TimedClocks {
   }
   // The first `n` of a run's have run, undisturbed.
   void finish(std::size_t n) {
-    place(joined(run->ops, n), {});
+    pass(gathered_with(n));
+    run->kernels = {};
     run->ops.erase(run->ops.begin(), run->ops.begin() + static_cast<std::ptrdiff_t>(n));
   }
+  Run gathered_with(std::size_t n) const { return run->kernels.then(joined(run->ops, n)); }
   // Something has come while they were under way, or had been there when they began.
   void take_apart() {
+    Run part = run->kernels;
+    run->disturbed = true;
+    if (gathers_kernels() && end_of(part) > flows.now()) return;
     std::size_t done = 0;
-    Run part;
     for (; done < run->ops.size(); ++done) {
       part = part.then(run->ops[done]->run);
       if (end_of(part) > flows.now()) break;
     }
-    if (done > 0) finish(done);
-    begin_apart();
-  }
-  void begin_apart() {
-    if (run->ops.empty() || run->ops.front()->apart == nullptr) return;
-    run->apart = run->ops.front()->apart;
-    run->at = 0;
-    run->ops.erase(run->ops.begin());
+    if (done > 0 || gathers_kernels()) finish(done);
   }
 
   // What was gathered is issued; false: so much has been that it has to wait.
@@ -144,7 +141,7 @@ class TimedWalk : private TimedClocks {
     if (!classes && now->runs.empty() && free(kCompute) && flows.settle(waits(kCompute)) &&
         std::none_of(now->gathered.begin(), now->gathered.end(),
                      [&](const ClockOp* op) { return meets(*op); })) {
-      place(joined(now->gathered, now->gathered.size()), {});
+      pass(joined(now->gathered, now->gathered.size()));
       now->gathered.clear();
       return true;
     }
@@ -185,39 +182,49 @@ class TimedWalk : private TimedClocks {
       arrive(done);
     }
   }
-  bool go_on() { return now->apart ? walk_all() : walk_guarded(); }
-  // As one task, but for what something comes beside.
-  bool walk_guarded() {
+  bool go_on() {
     for (;;) {
-      if (run->apart != nullptr && !(walk_apart() && place_kernels())) return false;
-      run->apart = nullptr;
-      if (run->ops.empty()) return true;
-      if (!known(kCompute)) return false;
-      // Kernels, and what meets nothing, need no guard.
-      std::size_t n = 0;
-      while (n < run->ops.size() && !meets(*run->ops[n])) ++n;
-      if (n > 0) finish(n);
-      if (run->ops.empty()) return true;
-      const std::int64_t end = end_of(joined(run->ops, run->ops.size()));
-      const std::int64_t begin = std::max({lane(kCompute).free, run->waits.at, run->host});
-      run->guard = flows.guard(index * kClockLanes + kWorkLane, begin, end, now->inside);
-      own(run->guard);
-      return false;
-    }
-  }
-  // Instruction by instruction.
-  bool walk_all() {
-    for (;;) {
-      if (run->apart != nullptr && !walk_apart()) return false;
-      run->apart = nullptr;
+      if (run->apart != nullptr) {
+        if (!walk_apart()) return false;
+        run->apart = nullptr;
+        run->disturbed = false;
+      }
+      if (!classes && !pass_kernels()) return false;
       if (run->ops.empty()) break;
-      if (run->ops.front()->apart == nullptr && !add_kernels(*run->ops.front())) return false;
-      if (run->ops.front()->apart != nullptr)
-        begin_apart();
-      else
-        run->ops.erase(run->ops.begin());
+      if (!now->apart && !run->disturbed) {
+        if (!known(kCompute)) return false;
+        if (guard()) return false;
+      }
+      const ClockOp& op = *run->ops.front();
+      if (op.apart == nullptr && !add_kernels(op)) return false;
+      run->apart = op.apart;
+      run->at = 0;
+      run->disturbed &= op.apart != nullptr;
+      run->ops.erase(run->ops.begin());
     }
     return place_kernels() && (free(kCompute) || block(run->working));
+  }
+  // Where work does not slow other work: kernels, and what meets nothing, have run when they have
+  // begun.
+  bool pass_kernels() {
+    std::size_t n = 0;
+    while (n < run->ops.size() && !meets(*run->ops[n])) ++n;
+    if (n == 0 && !gathers_kernels()) return true;
+    if (!known(kCompute)) return false;
+    finish(n);
+    return true;
+  }
+  // What follows is one task, for as long as nothing comes beside it. False: something has begun
+  // already, or runs beside each other in it.
+  bool guard() {
+    run->guarded = 0;
+    while (run->guarded < run->ops.size() && !run->ops[run->guarded]->overlaps) ++run->guarded;
+    const std::int64_t begin = std::max({lane(kCompute).free, run->waits.at, run->host});
+    if (run->guarded == 0 || begin < flows.now()) return false;
+    run->guard = flows.guard(index * kClockLanes + kWorkLane, begin,
+                             end_of(gathered_with(run->guarded)), now->inside);
+    own(run->guard);
+    return true;
   }
   bool walk_apart() {
     const ClockCode& code = *run->apart;

@@ -17,7 +17,10 @@ FlowSchedule::FlowSchedule(const std::vector<Transfer>& transfers, std::size_t l
       guards_(links),
       rates_(rates),
       lanes_of_device_(lanes_of_device),
-      is_touched_(lanes / lanes_of_device + 1, false) {}
+      is_touched_(lanes / lanes_of_device + 1, false),
+      classed_(lanes / lanes_of_device + 1, 0) {
+  device_guards_.resize(classed_.size());
+}
 
 FlowSchedule::Id FlowSchedule::push(std::size_t lane, const Flow& flow) {
   const auto id = static_cast<Id>(flows_.size());
@@ -40,10 +43,11 @@ FlowSchedule::Id FlowSchedule::add(std::size_t lane, const Ready& ready, std::in
 }
 
 FlowSchedule::Id FlowSchedule::add_running(std::size_t lane, std::int64_t begin, std::int64_t time,
-                                           TransferId transfer) {
+                                           TransferId transfer, TaskClass cls) {
   Flow flow;
   flow.time = time;
   flow.transfer = transfer;
+  flow.cls = rates_ == nullptr ? kIndependentTasks : cls;
   const Id id = push(lane, flow);
   if (lanes_[lane].size() > 1) throw std::logic_error("a lane does two things at a time");
   run(id, begin);
@@ -92,6 +96,10 @@ void FlowSchedule::run(Id id, std::int64_t since) {
   lane.rate = lane.of_class = kFullRate;
   lane.running = true;
   touch(f.lane);
+  if (f.cls != kIndependentTasks) {
+    ++classed_[f.lane / lanes_of_device_];
+    break_all(*guards_of_device(f.lane));
+  }
   if (f.takes_links()) come(f.lane, transfers_[f.transfer]);
 }
 
@@ -114,14 +122,18 @@ void FlowSchedule::come(std::uint32_t lane, const Transfer& t) {
       if (lanes_[newest_[c.link]].alone) share(newest_[c.link]);
     }
     newest_[c.link] = lane;
-    while (!guards_[c.link].empty()) {
-      const Id guard = guards_[c.link].back();
-      leave(guard);
-      broken_.push_back(guard);
-    }
+    break_all(guards_[c.link]);
   }
   lanes_[lane].alone = alone;
   if (!alone) share(lane);
+}
+
+void FlowSchedule::break_all(std::vector<Id>& guards) {
+  while (!guards.empty()) {
+    const Id guard = guards.back();
+    leave(guard);
+    broken_.push_back(guard);
+  }
 }
 
 // Another is on one of its links.
@@ -136,7 +148,9 @@ void FlowSchedule::share(std::uint32_t lane) {
 // A guard is over, or broken.
 void FlowSchedule::leave(Id id) {
   Flow& f = flows_[id];
-  for (const Crossing& c : transfers_[f.transfer].crossings) std::erase(guards_[c.link], id);
+  if (f.transfer != kNoTransfer)
+    for (const Crossing& c : transfers_[f.transfer].crossings) std::erase(guards_[c.link], id);
+  if (auto* of_device = guards_of_device(f.lane)) std::erase(*of_device, id);
   events_.clear(f.lane);
   f.state = State::kEnded;
   f.end = now_;
@@ -149,21 +163,24 @@ std::optional<FlowSchedule::Event> FlowSchedule::begin(Id id) {
     run(id, now_);
     return {};
   }
-  const Transfer& t = transfers_[f.transfer];
-  const auto taken = [&](const Crossing& c) {
-    return busy_[c.link] > 0 || !guards_[c.link].empty();
-  };
-  if (std::any_of(t.crossings.begin(), t.crossings.end(), taken)) {
-    for (const Crossing& c : t.crossings)
-      while (!guards_[c.link].empty()) {
-        const Id other = guards_[c.link].back();
-        leave(other);
-        broken_.push_back(other);
-      }
+  std::vector<std::vector<Id>*> over;
+  bool taken = false;
+  if (f.transfer != kNoTransfer)
+    for (const Crossing& c : transfers_[f.transfer].crossings) {
+      taken |= busy_[c.link] > 0;
+      over.push_back(&guards_[c.link]);
+    }
+  if (auto* of_device = guards_of_device(f.lane)) {
+    taken |= classed_[f.lane / lanes_of_device_] > 0;
+    over.push_back(of_device);
+  }
+  for (const std::vector<Id>* guards : over) taken |= !guards->empty();
+  if (taken) {
+    for (std::vector<Id>* guards : over) break_all(*guards);
     leave(id);
     return Event{id, true};
   }
-  for (const Crossing& c : t.crossings) guards_[c.link].push_back(id);
+  for (std::vector<Id>* guards : over) guards->push_back(id);
   run(id, now_);
   return {};
 }
@@ -175,7 +192,10 @@ FlowSchedule::Event FlowSchedule::finish(Id id) {
     return {id, false};
   }
   Lane& lane = lanes_[f.lane];
-  if (std::exchange(lane.running, false)) touch(f.lane);
+  if (std::exchange(lane.running, false)) {
+    touch(f.lane);
+    if (f.cls != kIndependentTasks) --classed_[f.lane / lanes_of_device_];
+  }
   f.state = State::kEnded;
   f.end = now_;
   events_.clear(f.lane);

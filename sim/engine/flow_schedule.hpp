@@ -31,8 +31,9 @@ struct ClassRates {
 // at which one starts or ends. Whoever adds flows adds all that start before that instant, and then
 // the ends are the engine's, to the picosecond.
 //
-// A guard is not a flow: it stands on links for as long as nothing else is on them. When something
-// comes, it is broken. A promise stands for something else, whose end it is told.
+// A guard is not a flow: it stands on links, and on its device, for as long as nothing else is
+// there. When something comes, it is broken. A promise stands for something else, whose end it is
+// told.
 class FlowSchedule {
  public:
   using Id = std::uint32_t;
@@ -59,8 +60,10 @@ class FlowSchedule {
   Id add(std::size_t lane, const Ready& ready, std::int64_t time, TransferId transfer,
          TaskClass cls = kIndependentTasks);
   // One that began in the past and has been alone since.
-  Id add_running(std::size_t lane, std::int64_t begin, std::int64_t time, TransferId transfer);
-  // A guard over the links of a transfer. Precondition: nothing else is on the lane.
+  Id add_running(std::size_t lane, std::int64_t begin, std::int64_t time, TransferId transfer,
+                 TaskClass cls = kIndependentTasks);
+  // A guard over the links of a transfer, if there is one, and over its device, where flows slow
+  // each other by class. Precondition: nothing else is on the lane.
   Id guard(std::size_t lane, std::int64_t begin, std::int64_t end, TransferId links);
 
   // Ends when fulfil() says, after the lane's others.
@@ -136,6 +139,10 @@ class FlowSchedule {
   Event finish(Id id);
   void follow(Id ended);
   void come(std::uint32_t lane, const Transfer& t);
+  void break_all(std::vector<Id>& guards);
+  std::vector<Id>* guards_of_device(std::uint32_t lane) {
+    return rates_ == nullptr ? nullptr : &device_guards_[lane / lanes_of_device_];
+  }
   void share(std::uint32_t lane);
   void leave(Id guard);
   void touch(std::uint32_t lane);
@@ -149,15 +156,16 @@ class FlowSchedule {
   std::vector<Lane> lanes_;
   CompletionTree events_;
   LinkSharing links_;
-  std::vector<int> busy_;                // flows by link
-  std::vector<std::uint32_t> newest_;    // the lane of the last that came, by link
-  std::vector<std::vector<Id>> guards_;  // by link
+  std::vector<int> busy_;                                // flows by link
+  std::vector<std::uint32_t> newest_;                    // the lane of the last that came, by link
+  std::vector<std::vector<Id>> guards_, device_guards_;  // by link and by device
   std::vector<Id> broken_;
   std::vector<std::uint32_t> joined_;  // lanes that began to share since rates were settled
   const ClassRates* rates_;
   std::size_t lanes_of_device_;
   std::vector<std::size_t> touched_;  // devices on which a flow of a class has begun or ended
   std::vector<bool> is_touched_;
+  std::vector<int> classed_;  // flows of a class that run, by device
   std::int64_t now_ = 0;
   bool changed_ = false, late_ = false;
 };
