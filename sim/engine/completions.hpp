@@ -9,69 +9,83 @@
 namespace rehearse {
 
 // A task's end, as the event engine orders them: by time, then by task id. The slot says where it
-// came from. Two words, so that the comparison and the choice of a winner stay in registers.
+// came from. One number of 128 bits, so that the comparison and the choice of a winner stay in
+// registers.
 class Completion {
  public:
   Completion() = default;
   Completion(std::int64_t time_ps, TaskId task, std::uint32_t slot)
-      : time_ps_(time_ps), task_and_slot_((std::uint64_t{task} << 32) | slot) {}
+      : task_and_slot_((std::uint64_t{task} << 32) | slot),
+        time_ps_(static_cast<std::uint64_t>(time_ps)) {}
 
-  std::int64_t time_ps() const { return time_ps_; }
+  std::int64_t time_ps() const { return static_cast<std::int64_t>(time_ps_); }
   TaskId task() const { return static_cast<TaskId>(task_and_slot_ >> 32); }
   std::uint32_t slot() const { return static_cast<std::uint32_t>(task_and_slot_); }
 
-  bool before(const Completion& o) const {
-    return (time_ps_ < o.time_ps_) |
-           ((time_ps_ == o.time_ps_) & (task_and_slot_ < o.task_and_slot_));
-  }
+  bool before(const Completion& o) const { return number() < o.number(); }
   // By masks: who wins is unpredictable, and compilers make branches of `a < b ? a : b` here.
   static Completion earlier(const Completion& a, const Completion& b) {
     const std::uint64_t mask = -static_cast<std::uint64_t>(a.before(b));
-    const auto a_time = static_cast<std::uint64_t>(a.time_ps_);
-    const auto b_time = static_cast<std::uint64_t>(b.time_ps_);
     Completion first;
-    first.time_ps_ = static_cast<std::int64_t>(b_time ^ ((a_time ^ b_time) & mask));
+    first.time_ps_ = b.time_ps_ ^ ((a.time_ps_ ^ b.time_ps_) & mask);
     first.task_and_slot_ = b.task_and_slot_ ^ ((a.task_and_slot_ ^ b.task_and_slot_) & mask);
     return first;
   }
 
  private:
-  std::int64_t time_ps_ = std::numeric_limits<std::int64_t>::max();
+  __extension__ using Number = unsigned __int128;
+  Number number() const { return (Number{time_ps_} << 64) | task_and_slot_; }
+
   std::uint64_t task_and_slot_ = 0;
+  std::uint64_t time_ps_ = std::numeric_limits<std::int64_t>::max();  // never negative
 };
 
 // The next completion among a fixed number of slots (the streams), each of which has at most one.
 //
-// Model. A tournament tree: leaf `size + slot` holds the slot's completion, node i the earlier of
-// nodes 2i and 2i + 1, node 1 the earliest of all. Setting a slot replays its matches up to the
-// root: log2(slots) comparisons on addresses known beforehand. Against a heap, a slot's completion
-// is replaced or moved (a change of rate) without being searched for and without stale entries.
-// An idle slot has a time that never comes.
+// Model. A tournament tree of four children a node: a leaf holds its slot's completion, a node the
+// earliest of its children, the root the earliest of all. Setting a slot replays its matches up to
+// the root: log4(slots) of them on addresses known beforehand, in which the three others of a group
+// meet each other while the winner from below is still being found. Against a heap, a slot's
+// completion is replaced or moved (a change of rate) without being searched for and without stale
+// entries. An idle slot has a time that never comes.
+//
+// Layout. Nodes lie level by level from the root on, at 3, so that a group is one cache line: the
+// children of node i are 4 i - 8 to 4 i - 5, and the leaves come last.
 class CompletionTree {
  public:
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 
-  explicit CompletionTree(std::uint32_t slots) : slots_(slots), nodes_(2 * std::size_t{slots}) {}
+  explicit CompletionTree(std::uint32_t slots)
+      : first_leaf_(kRoot + (std::size_t{slots} + 1) / 3), groups_((first_leaf_ + slots + 3) / 4) {}
 
-  const Completion& first() const { return nodes_[1]; }
-  const Completion& at(std::uint32_t slot) const { return nodes_[slots_ + slot]; }
+  const Completion& first() const { return node(kRoot); }
+  const Completion& at(std::uint32_t slot) const { return node(first_leaf_ + slot); }
 
   void set(std::uint32_t slot, std::int64_t time_ps, TaskId task) {
     Completion winner(time_ps, task, slot);
-    Completion* const nodes = nodes_.data();
-    std::size_t i = slots_ + std::size_t{slot};
-    nodes[i] = winner;
-    while (i > 1) {
-      winner = Completion::earlier(winner, nodes[i ^ 1]);
-      i >>= 1;
-      nodes[i] = winner;
+    Group* const groups = groups_.data();
+    std::size_t i = first_leaf_ + slot;
+    for (;;) {
+      Completion* const group = groups[i / 4].nodes;
+      group[i % 4] = winner;
+      if (i == kRoot) return;
+      const Completion others = Completion::earlier(
+          Completion::earlier(group[i % 4 ^ 1], group[i % 4 ^ 2]), group[i % 4 ^ 3]);
+      winner = Completion::earlier(winner, others);
+      i = i / 4 + 2;
     }
   }
   void clear(std::uint32_t slot) { set(slot, kNever, 0); }
 
  private:
-  std::uint32_t slots_;
-  std::vector<Completion> nodes_;
+  static constexpr std::size_t kRoot = 3;
+  struct alignas(64) Group {
+    Completion nodes[4];
+  };
+  const Completion& node(std::size_t i) const { return groups_[i / 4].nodes[i % 4]; }
+
+  std::size_t first_leaf_;
+  std::vector<Group> groups_;
 };
 
 // Completions of tasks on no stream, of which any number may be under way: a 4-ary heap. Does not

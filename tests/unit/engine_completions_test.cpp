@@ -1,4 +1,7 @@
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <cstdint>
+#include <vector>
 
 #include "sim/engine/completions.hpp"
 
@@ -38,6 +41,33 @@ TEST_CASE("a tree of one slot is its own root") {
   CHECK(tree.first().task() == 3);
   tree.clear(0);
   CHECK(tree.first().time_ps() == CompletionTree::kNever);
+}
+
+TEST_CASE("a tree of any size finds the earliest of its slots after every change") {
+  for (std::uint32_t slots = 1; slots <= 70; ++slots) {
+    CompletionTree tree(slots);
+    std::vector<std::int64_t> times(slots, CompletionTree::kNever);
+    // 37 and 101 are primes: slots and times come in no order, and some times tie.
+    for (std::uint32_t i = 0; i < 6 * slots; ++i) {
+      const std::uint32_t slot = 37 * i % slots;
+      if (i % 5 == 4) {
+        times[slot] = CompletionTree::kNever;
+        tree.clear(slot);
+      } else {
+        times[slot] = 53 * i % 101;
+        tree.set(slot, times[slot], 1000 - slot);
+      }
+      const std::int64_t earliest = *std::min_element(times.begin(), times.end());
+      REQUIRE(tree.first().time_ps() == earliest);
+      if (earliest == CompletionTree::kNever) continue;
+      // Of slots that tie, the last has the smallest task.
+      std::uint32_t expected = slots;
+      while (times[--expected] != earliest) {
+      }
+      REQUIRE(tree.first().slot() == expected);
+      REQUIRE(tree.first().task() == 1000 - expected);
+    }
+  }
 }
 
 TEST_CASE("delays come out in order of time and task") {
