@@ -1,5 +1,7 @@
 #include "sim/engine/replay.hpp"
 
+#include <limits>
+#include <span>
 #include <stdexcept>
 #include <utility>
 
@@ -18,9 +20,11 @@ namespace {
 // are settled. Nothing that happens within an instant depends on the order there: counts commute,
 // and rates are settled afterwards.
 //
-// Memory. A task's data is touched when it starts and when it ends; between the two about as many
-// events pass as there are streams, so what the end and the stream's next task will need is
-// prefetched at the start. Everything is allocated by the constructor: run() allocates nothing.
+// Memory. A task's data is touched when it starts and when it ends, and between two starts of a
+// stream about as many events pass as there are streams. So at a start what later ones of the
+// stream will need is prefetched, a step of indirection at a time: ids of tasks, then what belongs
+// to a task, then its successors' ids, then their counts. Everything is allocated by the
+// constructor: run() allocates nothing.
 template <bool kInterferes>
 class Replay {
  public:
@@ -28,14 +32,25 @@ class Replay {
   Timeline run() &&;
 
  private:
+  static constexpr TaskId kNoTask = std::numeric_limits<TaskId>::max();
+  // The tasks of a stream that have not started. The first is kept here too, because the end of the
+  // one before asks for it.
+  struct Queue {
+    std::span<const TaskId> tasks;
+    TaskId first = kNoTask;
+  };
+
   // Returns whether the task is under way; one without duration waits for completion instead.
   bool start(TaskId t);
   void complete(TaskId t, StreamId stream);
   void complete_instant_tasks();
   void drop_pending(TaskId t) {
-    if (--pending_[t] == 0) start(t);
+    if (--pending(t) == 0) start(t);
   }
-  void prefetch_after(TaskId t, StreamId stream) const;
+  // Predecessors that are not done, the stream's order included. Until a task starts they are
+  // counted where its start will be written: no array beside the outputs.
+  std::int64_t& pending(TaskId t) { return timeline_.start[t].ps; }
+  void leave_queue(TaskId t, StreamId stream);
   void pop_delay();
 
   const TaskGraph& graph_;
@@ -43,9 +58,8 @@ class Replay {
   std::int64_t now_ = 0;
   std::uint64_t moved_ = 0;
   Timeline timeline_;
-  std::vector<std::uint32_t> pending_;  // predecessors not done, the stream's order included
-  std::vector<std::uint32_t> issued_;   // how many tasks each stream has completed
-  std::vector<TaskId> instant_;         // tasks without duration, to be completed now
+  std::vector<Queue> queues_;    // by stream
+  std::vector<TaskId> instant_;  // tasks without duration, to be completed now
   CompletionTree completions_;
   DelayHeap delays_;
   Interference interference_;
@@ -55,8 +69,7 @@ template <bool kInterferes>
 Replay<kInterferes>::Replay(const TaskGraph& graph)
     : graph_(graph),
       delay_slot_(static_cast<std::uint32_t>(graph.stream_count())),
-      pending_(graph.size()),
-      issued_(graph.stream_count(), 0),
+      queues_(graph.stream_count()),
       completions_(delay_slot_ + 1),
       interference_(graph) {
   timeline_.start.resize(graph.size());
@@ -66,36 +79,41 @@ Replay<kInterferes>::Replay(const TaskGraph& graph)
   for (TaskId t = 0; t < graph.size(); ++t) {
     const TaskGraph::Hot& hot = graph.hot(t);
     const bool delay = hot.stream == kNoStream;
-    pending_[t] = hot.indegree + (delay ? 0 : 1);
+    pending(t) = graph.indegree(t) + (delay ? 0 : 1);
     instants += hot.duration_ps == 0 ? 1 : 0;
     delays += delay ? 1 : 0;
   }
   for (StreamId s = 0; s < graph.stream_count(); ++s) {
     const auto tasks = graph.stream_tasks(s);
-    if (!tasks.empty()) --pending_[tasks.front()];
+    queues_[s].tasks = tasks;
+    if (!tasks.empty()) --pending(tasks.front());
   }
   instant_.reserve(instants);
   delays_.reserve(delays);
 }
 
+// Takes a task that starts from its stream's queue, and prefetches for those behind it.
 template <bool kInterferes>
-void Replay<kInterferes>::prefetch_after(TaskId t, StreamId stream) const {
-  const auto tasks = graph_.stream_tasks(stream);
-  const std::size_t ahead = issued_[stream] + 1;
-  if (ahead >= tasks.size()) return;
-  const TaskId next = tasks[ahead];
-  __builtin_prefetch(&graph_.hot(next));
-  __builtin_prefetch(&pending_[next], 1);
-  __builtin_prefetch(&timeline_.start[next], 1);
-  __builtin_prefetch(&timeline_.end[next], 1);
-  __builtin_prefetch(graph_.successors(t).data());
+inline void Replay<kInterferes>::leave_queue(TaskId t, StreamId stream) {
+  constexpr std::size_t kLineOfIds = 16;
+  Queue& queue = queues_[stream];
+  const auto tasks = queue.tasks = queue.tasks.subspan(1);
+  queue.first = tasks.empty() ? kNoTask : tasks[0];
+  if (tasks.size() > 1) {
+    __builtin_prefetch(&graph_.hot(tasks[1]));
+    __builtin_prefetch(&timeline_.start[tasks[1]], 1);
+    __builtin_prefetch(&timeline_.end[tasks[1]], 1);
+    __builtin_prefetch(graph_.successors(tasks[0]).data());
+  }
+  if (tasks.size() > kLineOfIds) __builtin_prefetch(&tasks[kLineOfIds]);
+  for (const TaskId next : graph_.successors(t)) __builtin_prefetch(&timeline_.start[next], 1);
 }
 
 template <bool kInterferes>
 bool Replay<kInterferes>::start(TaskId t) {
   const TaskGraph::Hot& hot = graph_.hot(t);
   timeline_.start[t].ps = now_;
-  if (hot.stream != kNoStream) prefetch_after(t, hot.stream);
+  if (hot.stream != kNoStream) leave_queue(t, hot.stream);
   if (kInterferes && hot.stream != kNoStream) interference_.release(hot.stream);
   if (hot.duration_ps == 0) {
     instant_.push_back(t);
@@ -121,11 +139,10 @@ void Replay<kInterferes>::complete(TaskId t, StreamId stream) {
   timeline_.end[t].ps = now_;
   if (stream != kNoStream) {
     if (kInterferes && graph_.holds(t)) interference_.hold(stream, graph_.held_as(t));
-    const auto tasks = graph_.stream_tasks(stream);
-    const std::uint32_t next = ++issued_[stream];
+    const TaskId next = queues_[stream].first;
     // A stream that goes on at once replaces its completion; clearing it first would cost as much
     // again.
-    const bool goes_on = next < tasks.size() && --pending_[tasks[next]] == 0 && start(tasks[next]);
+    const bool goes_on = next != kNoTask && --pending(next) == 0 && start(next);
     if (!goes_on) completions_.clear(stream);
   }
   for (const TaskId next : graph_.successors(t)) drop_pending(next);
@@ -153,7 +170,7 @@ void Replay<kInterferes>::pop_delay() {
 template <bool kInterferes>
 Timeline Replay<kInterferes>::run() && {
   for (TaskId t = 0; t < graph_.size(); ++t) {
-    if (pending_[t] == 0) start(t);
+    if (pending(t) == 0) start(t);
   }
   for (;;) {
     complete_instant_tasks();

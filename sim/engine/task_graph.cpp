@@ -6,14 +6,6 @@
 #include <utility>
 
 namespace rehearse {
-namespace {
-
-// Turns counts, shifted by one, into the offsets of a CSR.
-void accumulate_offsets(std::vector<std::uint32_t>& offsets) {
-  std::partial_sum(offsets.begin(), offsets.end(), offsets.begin());
-}
-
-}  // namespace
 
 StreamId TaskGraphBuilder::add_stream(std::uint32_t domain, StreamClass cls) {
   if (stream_domain_.size() >= kNoStream) throw std::logic_error("too many streams");
@@ -158,7 +150,8 @@ void TaskGraphBuilder::leave_out_roomy_links() {
 }
 
 void TaskGraphBuilder::reserve(std::size_t tasks, std::size_t edges) {
-  hot_.reserve(tasks);
+  hot_.reserve(tasks + 1);
+  task_class_.reserve(tasks);
   edges_.reserve(edges);
 }
 
@@ -183,22 +176,26 @@ TaskGraph TaskGraphBuilder::freeze() && {
   graph.transfers_ = std::move(transfers_);
   graph.task_transfer_ = std::move(task_transfer_);
 
-  // Counting sort by source. `cursor` is where the next edge of a source goes.
-  graph.offsets_.assign(tasks + 1, 0);
+  // Counting sort by source. While edges are put in their places, a task's first_successor is where
+  // its next one goes.
+  graph.indegree_.resize(tasks);
+  graph.hot_.push_back({0, kNoStream, 0});
   for (const auto& [from, to] : edges_) {
     if (to >= tasks) throw std::logic_error("freeze: an edge to a task that was never added");
-    ++graph.offsets_[from + 1];
-    ++graph.hot_[to].indegree;
+    ++graph.hot_[from].first_successor;
+    ++graph.indegree_[to];
   }
-  accumulate_offsets(graph.offsets_);
+  std::uint32_t first = 0;
+  for (TaskGraph::Hot& hot : graph.hot_) first += std::exchange(hot.first_successor, first);
   graph.successors_.resize(edges_.size());
-  std::vector<std::uint32_t> cursor(graph.offsets_.begin(), graph.offsets_.end() - 1);
-  for (const auto& [from, to] : edges_) graph.successors_[cursor[from]++] = to;
+  for (const auto& [from, to] : edges_) graph.successors_[graph.hot_[from].first_successor++] = to;
   edges_ = {};
+  first = 0;
   for (std::size_t t = 0; t < tasks; ++t) {
-    const auto first = graph.successors_.begin() + graph.offsets_[t];
-    const auto last = graph.successors_.begin() + graph.offsets_[t + 1];
-    if (!std::is_sorted(first, last)) std::sort(first, last);
+    TaskId* const begin = graph.successors_.data() + first;
+    first = std::exchange(graph.hot_[t].first_successor, first);
+    TaskId* const end = graph.successors_.data() + first;
+    if (!std::is_sorted(begin, end)) std::sort(begin, end);
   }
 
   // The same for the tasks of each stream; scanning ids upwards leaves them in issue order.
@@ -206,9 +203,10 @@ TaskGraph TaskGraphBuilder::freeze() && {
   for (const auto& hot : graph.hot_) {
     if (hot.stream != kNoStream) ++graph.stream_offsets_[hot.stream + 1];
   }
-  accumulate_offsets(graph.stream_offsets_);
+  std::partial_sum(graph.stream_offsets_.begin(), graph.stream_offsets_.end(),
+                   graph.stream_offsets_.begin());
   graph.stream_tasks_.resize(graph.stream_offsets_.back());
-  cursor.assign(graph.stream_offsets_.begin(), graph.stream_offsets_.end() - 1);
+  std::vector<std::uint32_t> cursor(graph.stream_offsets_.begin(), graph.stream_offsets_.end() - 1);
   for (TaskId t = 0; t < tasks; ++t) {
     const StreamId stream = graph.hot_[t].stream;
     if (stream != kNoStream) graph.stream_tasks_[cursor[stream]++] = t;

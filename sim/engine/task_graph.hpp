@@ -63,20 +63,23 @@ inline constexpr TransferId kNoTransfer = std::numeric_limits<TransferId>::max()
 // graph, indexed by id.
 class TaskGraph {
  public:
-  // 16 bytes, read once a task by the replay.
+  // 16 bytes: all that a replay reads of a task, besides its class where those matter.
   struct Hot {
     std::int64_t duration_ps;
     StreamId stream;
-    std::uint32_t indegree;  // explicit predecessors, without the stream's own order
+    std::uint32_t first_successor;  // of successors_; they end where the next task's begin
   };
 
-  std::size_t size() const { return hot_.size(); }
+  std::size_t size() const { return indegree_.size(); }
   std::size_t edge_count() const { return successors_.size(); }
   std::size_t stream_count() const { return stream_domain_.size(); }
   const Hot& hot(TaskId t) const { return hot_[t]; }
   std::span<const TaskId> successors(TaskId t) const {
-    return {successors_.data() + offsets_[t], successors_.data() + offsets_[t + 1]};
+    return {successors_.data() + hot_[t].first_successor,
+            successors_.data() + hot_[t + 1].first_successor};
   }
+  // Explicit predecessors, without the stream's own order.
+  std::uint32_t indegree(TaskId t) const { return indegree_[t]; }
   // Tasks of a stream in issue order.
   std::span<const TaskId> stream_tasks(StreamId s) const {
     return {stream_tasks_.data() + stream_offsets_[s],
@@ -106,8 +109,8 @@ class TaskGraph {
 
  private:
   friend class TaskGraphBuilder;
-  std::vector<Hot> hot_;
-  std::vector<std::uint32_t> offsets_;  // CSR, size() + 1
+  std::vector<Hot> hot_;  // size() + 1, for the last successors' end
+  std::vector<std::uint32_t> indegree_;
   std::vector<TaskId> successors_;
   std::vector<std::uint32_t> stream_offsets_;
   std::vector<TaskId> stream_tasks_;

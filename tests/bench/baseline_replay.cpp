@@ -49,8 +49,8 @@ BaselineReplay::BaselineReplay(const TaskGraph& graph)
   domains_ = static_cast<std::uint32_t>(dense.size());
   for (TaskId t = 0; t < graph.size(); ++t) {
     const auto& hot = graph.hot(t);
-    tasks_.push_back(
-        {hot.duration_ps, hot.stream, hot.indegree, graph.task_class(t), graph.transfer_of(t)});
+    tasks_.push_back({hot.duration_ps, hot.stream, graph.indegree(t), graph.task_class(t),
+                      graph.transfer_of(t)});
     if (const TransferId of = graph.transfer_of(t); of != kNoTransfer) {
       if (of >= transfers_.size()) transfers_.resize(of + 1);
       transfers_[of] = graph.transfer(of);
