@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <stdexcept>
 
 namespace rehearse {
 
@@ -26,28 +25,18 @@ Interference::Interference(const TaskGraph& graph)
       streams_[s].domain = static_cast<std::uint32_t>(domains_.size());
       streams_[s].tracked = true;
     }
-    domains_.push_back({std::move(streams)});
+    domains_.push_back(std::move(streams));
   }
   if (graph.link_count() > 0)
     for (TaskId t = 0; t < graph.size(); ++t)
       if (graph.transfer_of(t) != kNoTransfer) streams_[graph.hot(t).stream].tracked = true;
-  touched_.reserve(domains_.size());
+  touched_.reserve(streams_.size());
 }
 
-void Interference::touch(StreamId s) {
-  const std::uint32_t domain = streams_[s].domain;
-  if (domain == kNoDomain || domains_[domain].touched) return;
-  domains_[domain].touched = true;
-  touched_.push_back(domain);
-}
-
-std::int64_t Interference::begin(StreamId s, TaskId t, std::int64_t now) {
+// The rate in force after a transfer is what its links left it, so it is settled anew.
+void Interference::change_transfer(StreamId s, TransferId transfer) {
   Stream& stream = streams_[s];
-  stream.settled_ps = now;
-  stream.left = Work{graph_.hot(t).duration_ps, 0};
-  stream.cls = graph_.task_class(t);
-  stream.running = true;
-  const TransferId transfer = graph_.transfer_of(t);
+  stream.taken_when_settled = {};
   if (transfer != kNoTransfer) {
     stream.transfer = &graph_.transfer(transfer);
     links_.begin(s, stream.transfer->crossings,
@@ -56,52 +45,38 @@ std::int64_t Interference::begin(StreamId s, TaskId t, std::int64_t now) {
     stream.transfer = nullptr;
     if (stream.domain == kNoDomain) stream.rate = kFullRate;
   }
-  touch(s);
-  std::int64_t end = 0;
-  if (__builtin_add_overflow(now, stream.left.time_left(stream.rate), &end)) {
-    throw std::overflow_error("simulated time passes 106 days");
-  }
-  return end;
-}
-
-void Interference::finish(StreamId s) {
-  streams_[s].running = false;
-  if (streams_[s].transfer != nullptr) links_.end(s);
-  touch(s);
 }
 
 RateParts Interference::rate_of(const Domain& domain, StreamId s) const {
+  const RateParts* const beside = rates_.data() + streams_[s].taken.cls * classes_;
   RateParts least = kFullRate;
-  const std::size_t row = streams_[s].cls * classes_;
-  for (const StreamId other : domain.streams)
-    if (other != s && (streams_[other].running || streams_[other].held))
-      least = std::min(least, rates_[row + streams_[other].cls]);
+  for (const StreamId other : domain) {
+    const Taken by = streams_[other].taken;
+    if (other != s && by.how != Taken::kIdle) least = std::min(least, beside[by.cls]);
+  }
   return least;
-}
-
-void Interference::hold(StreamId s, TaskClass cls) {
-  if (streams_[s].domain == kNoDomain) return;
-  streams_[s].held = true;
-  streams_[s].cls = cls;
-  touch(s);
-}
-
-void Interference::release(StreamId s) {
-  if (!streams_[s].held) return;
-  streams_[s].held = false;
-  touch(s);
 }
 
 std::uint64_t Interference::settle(std::int64_t now, CompletionTree& completions) {
   std::uint64_t moved = 0;
-  for (const std::uint32_t number : touched_) {
-    Domain& domain = domains_[number];
-    domain.touched = false;
-    for (const StreamId s : domain.streams)
-      if (streams_[s].running) moved += settle_class(s, rate_of(domain, s), now, completions);
+  for (const StreamId s : touched_) {
+    streams_[s].touched = false;
+    if (streams_[s].taken == streams_[s].taken_when_settled) continue;
+    moved += settle_domain(domains_[streams_[s].domain], now, completions);
   }
   touched_.clear();
   if (graph_.link_count() > 0) moved += settle_transfers(now, completions);
+  return moved;
+}
+
+std::uint64_t Interference::settle_domain(const Domain& domain, std::int64_t now,
+                                          CompletionTree& completions) {
+  std::uint64_t moved = 0;
+  for (const StreamId s : domain) {
+    streams_[s].taken_when_settled = streams_[s].taken;
+    if (streams_[s].taken.how == Taken::kRunning)
+      moved += settle_class(s, rate_of(domain, s), now, completions);
+  }
   return moved;
 }
 
@@ -134,11 +109,7 @@ std::uint64_t Interference::change_rate(StreamId s, RateParts rate, std::int64_t
   stream.left.advance(now - stream.settled_ps, stream.rate);
   stream.settled_ps = now;
   stream.rate = rate;
-  std::int64_t end = 0;
-  if (__builtin_add_overflow(now, stream.left.time_left(rate), &end)) {
-    throw std::overflow_error("simulated time passes 106 days");
-  }
-  completions.set(s, end, completions.at(s).task());
+  completions.set(s, end_of(stream, now), completions.at(s).task());
   return 1;
 }
 

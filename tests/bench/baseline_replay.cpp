@@ -50,7 +50,7 @@ BaselineReplay::BaselineReplay(const TaskGraph& graph)
   for (TaskId t = 0; t < graph.size(); ++t) {
     const auto& hot = graph.hot(t);
     tasks_.push_back({hot.duration_ps, hot.stream, graph.indegree(t), graph.task_class(t),
-                      graph.transfer_of(t)});
+                      graph.transfer_of(t), graph.holds(t) ? graph.held_as(t) : kNoTaskClass});
     if (const TransferId of = graph.transfer_of(t); of != kNoTransfer) {
       if (of >= transfers_.size()) transfers_.resize(of + 1);
       transfers_[of] = graph.transfer(of);
@@ -67,7 +67,8 @@ class BaselineRun {
       : plan_(plan),
         state_(plan.tasks_.size()),
         cursor_(plan.streams_.size(), 0),
-        running_(plan.domains_) {
+        running_(plan.domains_),
+        held_(plan.domains_) {
     timeline_.start.resize(plan.tasks_.size());
     timeline_.end.resize(plan.tasks_.size());
   }
@@ -114,10 +115,12 @@ class BaselineRun {
     queue_.push({now_, kStart, t, state_[t].version});
   }
 
-  bool contends(TaskId t) const {
-    const StreamId s = plan_.tasks_[t].stream;
+  bool contends_on(StreamId s) const {
     return plan_.interferes_ && s != kNoStream &&
-           plan_.streams_[s].cls != StreamClass::kIndependent && plan_.tasks_[t].duration_ps > 0;
+           plan_.streams_[s].cls != StreamClass::kIndependent;
+  }
+  bool contends(TaskId t) const {
+    return contends_on(plan_.tasks_[t].stream) && plan_.tasks_[t].duration_ps > 0;
   }
   std::uint32_t domain_of(TaskId t) const { return plan_.streams_[plan_.tasks_[t].stream].domain; }
 
@@ -126,6 +129,8 @@ class BaselineRun {
     timeline_.start[t].ps = now_;
     state.since = now_;
     state.left = Wide{plan_.tasks_[t].duration_ps} * kBillion;
+    const StreamId s = plan_.tasks_[t].stream;
+    if (contends_on(s) && held_[domain_of(t)].erase(s) > 0) touched_.insert(domain_of(t));
     if (contends(t)) {
       running_[domain_of(t)].insert(t);
       touched_.insert(domain_of(t));
@@ -144,6 +149,10 @@ class BaselineRun {
       touched_.insert(domain_of(t));
     }
     const StreamId s = plan_.tasks_[t].stream;
+    if (contends_on(s) && plan_.tasks_[t].held_as != kNoTaskClass) {
+      held_[domain_of(t)][s] = plan_.tasks_[t].held_as;
+      touched_.insert(domain_of(t));
+    }
     if (transferring_.count(s) > 0 && transferring_.at(s) == t) {
       transferring_.erase(s);
       transfers_change_ = true;
@@ -162,10 +171,12 @@ class BaselineRun {
     for (const std::uint32_t domain : touched_) {
       for (const TaskId t : running_[domain]) {
         std::int64_t least = kBillion;
+        const std::size_t row = plan_.tasks_[t].cls * plan_.classes_;
         for (const TaskId other : running_[domain]) {
-          const std::size_t row = plan_.tasks_[t].cls * plan_.classes_;
           if (other != t) least = std::min(least, plan_.parts_[row + plan_.tasks_[other].cls]);
         }
+        for (const auto& [stream, as] : held_[domain])
+          least = std::min(least, plan_.parts_[row + as]);
         state_[t].of_class = least;
         transfers_change_ |= plan_.tasks_[t].transfer != kNoTransfer;
         if (plan_.tasks_[t].transfer == kNoTransfer) set_rate(t, least);
@@ -207,7 +218,8 @@ class BaselineRun {
   std::uint64_t moved_ = 0;
   std::vector<State> state_;
   std::vector<std::size_t> cursor_;
-  std::vector<std::set<TaskId>> running_;  // by domain
+  std::vector<std::set<TaskId>> running_;            // by domain
+  std::vector<std::map<StreamId, TaskClass>> held_;  // by domain
   std::set<std::uint32_t> touched_;
   std::map<StreamId, TaskId> transferring_;
   bool transfers_change_ = false;

@@ -23,6 +23,7 @@ class BaselineReplay {
     std::uint32_t predecessors;
     TaskClass cls;
     TransferId transfer;
+    TaskClass held_as;  // kNoTaskClass: holds nothing
   };
   struct Stream {
     std::uint32_t domain;

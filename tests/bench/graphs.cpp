@@ -212,6 +212,9 @@ TaskGraph random_graph(const RandomShape& shape) {
     if (!transfers.empty() && stream != kNoStream && random.between(0, 1) == 1)
       builder.set_transfer(task, transfers[static_cast<std::size_t>(random.between(
                                      0, static_cast<std::int64_t>(transfers.size()) - 1))]);
+    if (shape.holds && stream != kNoStream && random.between(0, 2) == 0)
+      builder.hold(task,
+                   static_cast<TaskClass>(random.between(0, classes.empty() ? 2 : classes.back())));
     const std::int64_t inputs = std::min<std::int64_t>(task, random.between(0, 3));
     for (std::int64_t e = 0; e < inputs; ++e) {
       const std::int64_t back = random.between(1, std::min<std::int64_t>(task, 40));

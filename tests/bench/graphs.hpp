@@ -53,6 +53,7 @@ struct RandomShape {
   std::uint32_t classes = 0;  // besides the streams': every other task is of one of them
   std::uint64_t seed = 1;
   std::uint32_t links = 0;     // every other task on a stream is a transfer over one to three
+  bool holds = false;          // every third task on a stream holds it, as one of some class would
   bool reverse_edges = false;  // insert the edges in the opposite order
 };
 TaskGraph random_graph(const RandomShape& shape);

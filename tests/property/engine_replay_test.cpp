@@ -101,6 +101,20 @@ TEST_CASE("replay agrees with the plain engine where tasks have classes of their
   }
 }
 
+TEST_CASE("replay agrees with the plain engine where tasks hold their streams") {
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    CAPTURE(seed);
+    const TaskGraph graph = bench::random_graph({.tasks = tasks_of(seed),
+                                                 .foreground_rate = 0.8,
+                                                 .background_rate = 0.6,
+                                                 .classes = static_cast<std::uint32_t>(seed % 4),
+                                                 .seed = seed,
+                                                 .links = static_cast<std::uint32_t>(seed % 3),
+                                                 .holds = true});
+    require_same(bench::BaselineReplay(graph).run(), replay(graph));
+  }
+}
+
 TEST_CASE("the engines agree on a pipeline with and without interference") {
   for (const double rate : {1.0, 0.9}) {
     const TaskGraph graph = bench::pipeline_graph(
