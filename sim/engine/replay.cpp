@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "sim/base/huge_pages.hpp"
 #include "sim/engine/completions.hpp"
 #include "sim/engine/interference.hpp"
 
@@ -72,8 +73,8 @@ Replay<kInterferes>::Replay(const TaskGraph& graph)
       queues_(graph.stream_count()),
       completions_(delay_slot_ + 1),
       interference_(graph) {
-  timeline_.start.resize(graph.size());
-  timeline_.end.resize(graph.size());
+  resize_large(timeline_.start, graph.size());
+  resize_large(timeline_.end, graph.size());
   std::size_t instants = 0;
   std::size_t delays = 0;
   for (TaskId t = 0; t < graph.size(); ++t) {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "sim/base/huge_pages.hpp"
 #include "sim/engine/replay.hpp"
 
 namespace rehearse {
@@ -12,8 +13,8 @@ Timeline sweep(const TaskGraph& graph) {
   if (graph.interferes()) throw std::logic_error("sweep: tasks of this graph interfere");
   const auto tasks = static_cast<TaskId>(graph.size());
   Timeline timeline;
-  timeline.start.resize(tasks);
-  timeline.end.resize(tasks);
+  resize_large(timeline.start, tasks);
+  resize_large(timeline.end, tasks);
   std::vector<SimTime> stream_end(graph.stream_count());
   std::int64_t makespan = 0;
   for (TaskId t = 0; t < tasks; ++t) {

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "sim/base/huge_pages.hpp"
+
 namespace rehearse {
 
 StreamId TaskGraphBuilder::add_stream(std::uint32_t domain, StreamClass cls) {
@@ -150,9 +152,9 @@ void TaskGraphBuilder::leave_out_roomy_links() {
 }
 
 void TaskGraphBuilder::reserve(std::size_t tasks, std::size_t edges) {
-  hot_.reserve(tasks + 1);
-  task_class_.reserve(tasks);
-  edges_.reserve(edges);
+  reserve_large(hot_, tasks + 1);
+  reserve_large(task_class_, tasks);
+  reserve_large(edges_, edges);
 }
 
 TaskGraph TaskGraphBuilder::freeze() && {
@@ -178,7 +180,7 @@ TaskGraph TaskGraphBuilder::freeze() && {
 
   // Counting sort by source. While edges are put in their places, a task's first_successor is where
   // its next one goes.
-  graph.indegree_.resize(tasks);
+  resize_large(graph.indegree_, tasks);
   graph.hot_.push_back({0, kNoStream, 0});
   for (const auto& [from, to] : edges_) {
     if (to >= tasks) throw std::logic_error("freeze: an edge to a task that was never added");
@@ -187,7 +189,7 @@ TaskGraph TaskGraphBuilder::freeze() && {
   }
   std::uint32_t first = 0;
   for (TaskGraph::Hot& hot : graph.hot_) first += std::exchange(hot.first_successor, first);
-  graph.successors_.resize(edges_.size());
+  resize_large(graph.successors_, edges_.size());
   for (const auto& [from, to] : edges_) graph.successors_[graph.hot_[from].first_successor++] = to;
   edges_ = {};
   first = 0;
@@ -205,7 +207,7 @@ TaskGraph TaskGraphBuilder::freeze() && {
   }
   std::partial_sum(graph.stream_offsets_.begin(), graph.stream_offsets_.end(),
                    graph.stream_offsets_.begin());
-  graph.stream_tasks_.resize(graph.stream_offsets_.back());
+  resize_large(graph.stream_tasks_, graph.stream_offsets_.back());
   std::vector<std::uint32_t> cursor(graph.stream_offsets_.begin(), graph.stream_offsets_.end() - 1);
   for (TaskId t = 0; t < tasks; ++t) {
     const StreamId stream = graph.hot_[t].stream;
