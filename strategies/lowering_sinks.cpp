@@ -4,6 +4,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "sim/base/huge_pages.hpp"
 #include "sim/base/sim_time.hpp"
 
 namespace rehearse {
@@ -27,6 +28,12 @@ GraphSink::GraphSink(const Program& program, const Cluster& cluster, const Lower
   notes.steps = options.steps;
   marks_calls_ = options.mark_calls;
   calls_.resize(program.ranks.size());
+  // Merged, a step makes about a task; what is not used is not touched either.
+  std::size_t steps = 0;
+  for (const RankProgram& r : program.ranks) steps += r.steps.size();
+  steps *= static_cast<std::size_t>(options.steps);
+  builder_.reserve(steps, 2 * steps);
+  reserve_large(notes.tasks, steps);
   names_.emplace("", 0);
   for (const std::string& n : program.names) names_of_program_.push_back(intern(n));
   for (const RankProgram& r : program.ranks) {
