@@ -1,3 +1,6 @@
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <stdexcept>
 
 #include "sim/engine/replay.hpp"
@@ -6,20 +9,27 @@ namespace rehearse {
 namespace {
 
 // FNV-1a, 64 bits (Fowler, Noll, Vo). Integers go in as little-endian bytes by arithmetic, so the
-// hash does not depend on the machine's byte order.
+// hash does not depend on the machine's byte order. A byte is xored in and the whole multiplied by
+// a prime; the zeros above an integer's last byte, which most have, are one product by its power.
 class Fnv1a {
  public:
   template <class Unsigned>
   void add(Unsigned value) {
-    for (unsigned shift = 0; shift < 8 * sizeof(Unsigned); shift += 8) {
-      const auto byte = static_cast<std::uint8_t>(value >> shift);
-      state_ = (state_ ^ byte) * 0x100000001b3ULL;
-    }
+    std::size_t zeros = sizeof(Unsigned);
+    std::uint64_t bytes = value;
+    for (; bytes != 0; bytes >>= 8, --zeros) state_ = (state_ ^ (bytes & 0xff)) * kPowers[1];
+    state_ *= kPowers[zeros];
   }
   void add(SimTime time) { add(static_cast<std::uint64_t>(time.ps)); }
   std::uint64_t value() const { return state_; }
 
  private:
+  // Of the prime, 0 to 8.
+  static constexpr std::array<std::uint64_t, 9> kPowers = [] {
+    std::array<std::uint64_t, 9> out{1};
+    for (std::size_t i = 1; i < out.size(); ++i) out[i] = out[i - 1] * 0x100000001b3ULL;
+    return out;
+  }();
   std::uint64_t state_ = 0xcbf29ce484222325ULL;
 };
 
