@@ -81,6 +81,7 @@ void LinkSharing::apply(FlowId f) {
 }
 
 std::span<const FlowId> LinkSharing::solve() {
+  if (changed_.empty()) return {};
   for (const FlowId f : part_) flows_[f].reached = false;
   for (const LinkId l : part_links_) links_[l].reached = false;
   part_.clear();
