@@ -165,6 +165,7 @@ std::vector<Kernel> pass_kernels(const KernelContext& c, const OpGraph& g, const
   TrafficBase base = traffic_base(g, op);
   if (op.kind == OpKind::kCast && base.output < base.inputs[0]) {
     std::swap(base.output, base.inputs[0]);
+    base.element = size_of(g.tensor(op.inputs[0]).dtype);
     forward = !forward;
   }
   if (gathered_in_fp8(c, g, op, forward)) {
