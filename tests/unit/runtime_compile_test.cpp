@@ -43,21 +43,6 @@ TEST_CASE("pytorch-compile: casts of autocast are part of norms", "[runtime]") {
   CHECK(count_named(backward, "CUDAFunctor_add") == 0);
 }
 
-// Elements over 4-byte ones written: 1 where every element is counted once.
-TEST_CASE("pytorch-eager: casts to fp32 count the elements that they write", "[runtime]") {
-  const Simulation s = eager("amp").run();
-  int casts = 0;
-  for (const Segment& g : s.program.segments)
-    for (const Instr& i : g.instrs) {
-      const auto* k = std::get_if<Kernel>(&i.what);
-      const auto* w = k ? std::get_if<MemoryWork>(&k->work) : nullptr;
-      if (!w || w->kernel_class != "cast") continue;
-      ++casts;
-      CHECK(w->elements * 4 == w->written.value);
-    }
-  CHECK(casts > 0);
-}
-
 TEST_CASE("pytorch-compile: embedding, head and loss stay eager", "[runtime]") {
   const Simulation a = compiled().run(), b = eager().run();
   for (const char* segment :
