@@ -47,5 +47,18 @@ TEST_CASE("intervals widen where kernels are transferred or far from what was me
   CHECK(half_width(simulated("h200-4", 1 << 19)) > 1.5 * here);
 }
 
+// A host that takes 1.8 times as long (interval.cpp) takes as much longer for a step that it
+// bounds, and hides behind one that the GPU bounds.
+TEST_CASE("intervals of steps that the host bounds reach to a slow host's") {
+  const Simulation host = simulated("h200-1", 128);
+  const Interval of_host = step_interval(host);
+  CHECK(of_host.high > 1.6 * host.report.step_time);
+  CHECK(of_host.high - host.report.step_time > host.report.step_time - of_host.low);
+  const Simulation gpu = simulated("h200-1", 8192);
+  const Interval of_gpu = step_interval(gpu);
+  CHECK_THAT((of_gpu.high - gpu.report.step_time).value,
+             Catch::WithinRel((gpu.report.step_time - of_gpu.low).value, 1e-9));
+}
+
 }  // namespace
 }  // namespace rehearse

@@ -13,7 +13,8 @@ namespace rehearse {
 // the residuals of the calibration (interval.cpp names them), larger where an efficiency is carried
 // over from another GPU, and growing with the octaves by which a kernel's shape or a group's ranks
 // lie outside of what was measured. Machines of one kind differ besides. So the step's deviation is
-// the root of the sum of squares of part x deviation.
+// the root of the sum of squares of part x deviation. The host is slow at times beyond that, and
+// hidden no longer: the interval reaches to where a slow host alone would bound the step.
 struct Interval {
   Seconds low{0}, high{0};
 };
