@@ -81,6 +81,7 @@ CLASSES = {
     "memset": ("fixed", [("bias_gradient", "backward", 0, total, 0)]),
     "embedding": ("bytes", [("embedding", "forward", 0, total, 2)]),
     "embedding_backward": ("call", [("embedding", "backward", None, total, 4)]),
+    "copy_in": ("call", [("fsdp_pack", "forward", None, total, "cast")]),
     "copy_out": ("bytes", [("fsdp_unpack", "forward", 1, total, 2)]),
     "chunk_cat": ("bytes", [("fsdp_reduce_pack", "backward", 1, total, "cast")]),
     "adamw": ("both", [("adamw", "step", None, total, 7)]),

@@ -242,12 +242,12 @@ class FullySharded final : public DataParallel {
       w.allocate(MemoryScope::kRank, g, kCastShare, own, MemoryCategory::kTemporary,
                  StreamKind::kCopy);
       w.kernel(StreamKind::kCopy, Activity::kCollective, "multi_tensor_apply_kernel (cast)",
-               {"copy", stored, own, mine.all()});
+               {"copy_in", stored, own, mine.all()});
     }
     w.allocate(MemoryScope::kRank, g, kGathered, bytes, MemoryCategory::kTemporary,
                StreamKind::kCopy);
     w.kernel(StreamKind::kCopy, Activity::kCollective, "multi_tensor_apply_kernel (copy-in)",
-             {"copy", own, own, mine.all()});
+             {"copy_in", own, own, mine.all()});
     w.release(MemoryScope::kRank, g, kCastShare);
     w.release(MemoryScope::kRank, g, kHostShare);
     w.order(StreamKind::kCopy, StreamKind::kData);
@@ -318,8 +318,9 @@ class FullySharded final : public DataParallel {
     const Bytes wide(n * size_of(c_.precision().reduce).value),
         narrow(n * size_of(gathered_type()).value);
     if (first) w.allocate(MemoryScope::kRank, g, kAccumulated, wide, MemoryCategory::kGradients);
+    const char* adds = accumulates_wide() ? "mixed_add" : "vectorized";
     w.kernel(StreamKind::kCompute, Activity::kBackward, "elementwise_kernel (accumulate)",
-             {first ? "cast" : "vectorized", first ? narrow : narrow + wide, wide, n});
+             {first ? "cast" : adds, first ? narrow : narrow + wide, wide, n});
     release_gradients_of(w, g);
   }
 

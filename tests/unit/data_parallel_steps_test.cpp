@@ -1,6 +1,8 @@
 // What data-parallel strategies communicate: which collectives, how many, of what size, and when.
 
 #include <catch2/catch.hpp>
+#include <map>
+#include <string>
 
 #include "tests/unit/strategy_fixture.hpp"
 
@@ -157,6 +159,25 @@ TEST_CASE("one replica communicates nothing, whatever the stage") {
     text.plan = plan;
     CHECK(collectives(build(text).rank()).empty());
   }
+}
+
+// Micro-batches: the first one's gradients become fp32, the others' are added to them, the last
+// one's too.
+TEST_CASE("FSDP adds gradients of bf16 into fp32 ones that it will reduce") {
+  const auto classes = [](const char* precision) {
+    BuildText text = replicas("zero_stage: 3", kSmallLlama, 3);
+    text.training += std::string(", precision: ") + precision;
+    const Built b = build(text);
+    std::map<std::string, int> out;
+    for (const Step& step : b.rank().steps)
+      if (const auto* run = std::get_if<RunKernel>(&step.work))
+        if (const auto* w = std::get_if<MemoryWork>(&run->kernel.work)) ++out[w->kernel_class];
+    return out;
+  };
+  auto mixed = classes("fsdp-mixed");
+  CHECK(mixed["cast"] > 0);
+  CHECK(mixed["mixed_add"] == 2 * mixed["cast"]);
+  CHECK(classes("bf16")["mixed_add"] == 0);
 }
 
 }  // namespace
