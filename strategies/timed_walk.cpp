@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <stdexcept>
-#include <unordered_map>
 #include <utility>
 
 #include "sim/base/sim_time.hpp"
 #include "strategies/lowering_sinks.hpp"
 #include "strategies/phases.hpp"
-#include "strategies/timed_clocks.hpp"
+#include "strategies/timed_groups.hpp"
 #include "strategies/timed_periods.hpp"
 
 namespace rehearse {
@@ -25,8 +24,8 @@ class TimedWalk : private TimedClocks {
         cluster_(cluster),
         steps_(steps),
         codes_(program, cluster, prices, true),
-        meetings_(program.ranks.size() * kGroupKinds),
-        periods_(ranks, meetings_, flows) {
+        groups_(*this),
+        periods_(ranks, groups_.open(), flows) {
     for (std::uint32_t r = 0; r < ranks.size(); ++r) ranks[r] = initial(r);
   }
 
@@ -103,7 +102,7 @@ class TimedWalk : private TimedClocks {
       awake.push_back(of.rank);
     }
     tell(event.id);
-    arrive(event.id);
+    groups_.tell(event.id);
   }
   static Run joined(const std::vector<const ClockOp*>& ops, std::size_t n) {
     Run out;
@@ -179,7 +178,7 @@ class TimedWalk : private TimedClocks {
       run = nullptr;
       flows.fulfil(done, end);
       tell(done);
-      arrive(done);
+      groups_.tell(done);
     }
   }
   bool go_on() {
@@ -277,63 +276,9 @@ class TimedWalk : private TimedClocks {
   // A collective, on its lane once all of the group have come to it. Precondition: mark() of the
   // lane succeeds.
   void meet(const ClockOp& op) {
-    const std::vector<std::int32_t>& group = now->members(op.group);
-    if (group.size() > 1) waits(op.lane) = join_meeting(group, op);
+    if (now->members(op.group).size() > 1) waits(op.lane) = groups_.join(op.group, op.lane);
     move(op.lane, op.time, transfers.collective(static_cast<std::uint32_t>(index), op.collective));
   }
-  // When the collective begins.
-  Ready join_meeting(const std::vector<std::int32_t>& group, const ClockOp& op) {
-    const auto kind = static_cast<std::size_t>(op.group);
-    const std::size_t of = kind * ranks.size() + static_cast<std::size_t>(group.front());
-    const std::uint32_t number = ++now->met[kind];
-    TimedMeetings& open = meetings_[of];
-    if (open.empty() || open.back().number < number) {
-      open.push_back({number, 0, 0, {}, flows.promise(ranks.size() * kClockLanes + of)});
-      own(open.back().promise);
-    }
-    TimedMeeting& meeting = open[number - open.front().number];
-    Ready arrival;
-    mark(op.lane, arrival);
-    ++tasks;
-    ++meeting.joined;
-    if (arrival.after == kNoFlow)
-      meeting.arrival = std::max(meeting.arrival, arrival.at);
-    else
-      meeting.arrivals.push_back(arrival);
-    const Ready begin{0, meeting.promise, 0};
-    begin_meetings(of);
-    return begin;
-  }
-  // Those that all have come to.
-  void begin_meetings(std::size_t of) {
-    const std::size_t kind = of / ranks.size(), first = of % ranks.size();
-    TimedMeetings& open = meetings_[of];
-    while (!open.empty() && open.front().joined == ranks[first].members(GroupKind(kind)).size()) {
-      TimedMeeting& meeting = open.front();
-      while (!meeting.arrivals.empty() && flows.settle(meeting.arrivals.back())) {
-        meeting.arrival = std::max(meeting.arrival, meeting.arrivals.back().at);
-        meeting.arrivals.pop_back();
-      }
-      if (!meeting.arrivals.empty()) {
-        arriving_.emplace(meeting.arrivals.back().after, of);
-        return;
-      }
-      ++tasks;
-      flows.fulfil(meeting.promise, meeting.arrival);
-      tell(meeting.promise);
-      open.pop_front();
-    }
-  }
-  // A flow has ended for which meetings may have waited.
-  void arrive(Flow flow) {
-    if (arriving_.empty()) return;
-    const auto [from, to] = arriving_.equal_range(flow);
-    std::vector<std::size_t> of;
-    for (auto a = from; a != to; ++a) of.push_back(a->second);
-    arriving_.erase(from, to);
-    for (const std::size_t m : of) begin_meetings(m);
-  }
-
   std::int32_t peer(std::int32_t pipeline_rank) const {
     return now->members(GroupKind::kPipeline)[static_cast<std::size_t>(pipeline_rank)];
   }
@@ -468,8 +413,7 @@ class TimedWalk : private TimedClocks {
   const Cluster& cluster_;
   int steps_;
   ClockCodes codes_;
-  std::vector<TimedMeetings> meetings_;                  // by kind of group and first member
-  std::unordered_multimap<Flow, std::size_t> arriving_;  // meetings that wait for a flow
+  TimedGroups groups_;
   TimedPeriods periods_;
 };
 
