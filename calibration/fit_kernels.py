@@ -235,6 +235,22 @@ def fit(kind, data, sm_count):
     return {"fixed": float(solution[0]), rate: 1 / float(solution[1])}, errors
 
 
+def unused(folder):
+    """The class of what Adam's update of elements without any gradient takes beside that of others."""
+    path = os.path.join(folder, "adam_without_gradients.csv")
+    if not os.path.exists(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    with_all = {r["dtype"]: float(r["median_us"]) for r in rows if float(r["share"]) == 0}
+    part = [r for r in rows if float(r["share"]) > 0]
+    elements = numpy.array([float(r["share"]) * float(r["elements"]) for r in part])
+    more = numpy.array([1e-6 * (float(r["median_us"]) - with_all[r["dtype"]]) for r in part])
+    rate = float(elements.sum() / more.sum())
+    errors = numpy.abs(elements / rate / more - 1)
+    return f"  adamw_unused: {{elements_per_second: {rate:.3e}, fixed: 0.00 us}}  # {len(part)} kernels, mean error {100 * errors.mean():.1f} %\n"
+
+
 def line(name, kind, data, bandwidth, sm_count):
     if len(data) < 3:
         return None
@@ -261,6 +277,7 @@ def table(folder, bandwidth, sm_count):
             routed = list(csv.DictReader(file))
     data += [(name, kind, routed_samples(routed, series)) for name, (kind, series) in ROUTED.items()]
     lines = {name: line(name, kind, measured, bandwidth, sm_count) for name, kind, measured in data}
+    lines["adamw_unused"] = unused(folder)
     return [text for text in lines.values() if text], [name for name, text in lines.items() if not text]
 
 

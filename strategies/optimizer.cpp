@@ -1,5 +1,8 @@
 #include "strategies/optimizer.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 #include "strategies/segments/kernels.hpp"
 
 namespace rehearse {
@@ -42,7 +45,7 @@ void agree_on_norm(StepWriter& w, const ResolvedPlan& plan) {
 }  // namespace
 
 void optimizer_step(StepWriter& w, const ResolvedPlan& plan, std::int64_t elements,
-                    std::int64_t tensors) {
+                    std::int64_t tensors, double unused) {
   const PerElement b = per_element(plan);
   const Runtime& rt = w.runtime();
   const bool adamw = plan.training.optimizer == OptimizerKind::kAdamW;
@@ -59,7 +62,28 @@ void optimizer_step(StepWriter& w, const ResolvedPlan& plan, std::int64_t elemen
            adamw ? "multi_tensor_apply_kernel (FusedAdam)" : "multi_tensor_apply_kernel (SGD)",
            {rt.optimizer_class.at(adamw ? "adamw" : "sgd"), Bytes(elements * read),
             Bytes(elements * written), elements});
+  if (adamw && unused > 0)  // the same kernel: by so much is it longer
+    w.kernel(
+        StreamKind::kCompute, Activity::kOptimizer, "multi_tensor_apply_kernel (FusedAdam)",
+        {"adamw_unused", Bytes(0), Bytes(0), std::llround(static_cast<double>(elements) * unused)});
   around(w, rt.after_optimizer, base);
+}
+
+double share_without_gradient(const ResolvedPlan& plan, const Model& model,
+                              const std::vector<Unit>& units) {
+  const Training& t = plan.training;
+  if (!t.repeats_batch) return 0;
+  std::int64_t embedding = 0, all = 0;
+  for (const Unit& u : units)
+    for (const Parameter& p : u.parameters) {
+      if (!p.trainable) continue;
+      all += p.elements;
+      if (u.position == 0) embedding = std::max(embedding, p.elements);
+    }
+  if (embedding == 0) return 0;
+  const auto tokens = static_cast<double>(t.global_batch_size * t.sequence_length);
+  const double without = std::exp(-tokens / static_cast<double>(model.vocabulary));
+  return without * static_cast<double>(embedding) / static_cast<double>(all);
 }
 
 Bytes update_traffic(const ResolvedPlan& plan, std::int64_t elements) {

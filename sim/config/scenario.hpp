@@ -65,6 +65,9 @@ struct Training {
   AttentionKind attention = AttentionKind::kFlash;
   double dropout = 0;
   bool causal = true;
+  // Every step trains on the same random tokens, as benchmarks do: rows of the embedding that none
+  // of them has never have a gradient.
+  bool repeats_batch = false;
   ExpertLoad expert_load;
   FineTuning fine_tuning;
 

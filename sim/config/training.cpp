@@ -26,6 +26,7 @@ Training read_training(Reader& r) {
                                                    std::end(kRecomputeNames));
   static const std::vector<std::string> kOptimizers{"adamw", "sgd"};
   static const std::vector<std::string> kAttention{"flash", "unfused"};
+  static const std::vector<std::string> kBatches{"fresh", "repeated"};
   Training t;
   t.sequence_length = r.required_count("sequence_length");
   t.micro_batch_size = r.required_count("micro_batch_size");
@@ -36,6 +37,7 @@ Training read_training(Reader& r) {
   t.attention = static_cast<AttentionKind>(r.choice("attention", kAttention, 0));
   t.dropout = r.optional<double>("dropout", 0);
   t.causal = r.optional<bool>("causal", true);
+  t.repeats_batch = r.choice("batches", kBatches, 0) == 1;
   t.expert_load = read_expert_load(r.child("expert_load"));
   t.fine_tuning = read_fine_tuning(r);
 

@@ -1,6 +1,7 @@
 // What data-parallel strategies communicate: which collectives, how many, of what size, and when.
 
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <map>
 #include <string>
 
@@ -178,6 +179,31 @@ TEST_CASE("FSDP adds gradients of bf16 into fp32 ones that it will reduce") {
   CHECK(mixed["cast"] > 0);
   CHECK(mixed["mixed_add"] == 2 * mixed["cast"]);
   CHECK(classes("bf16")["mixed_add"] == 0);
+}
+
+// Elements of what the update takes longer for.
+std::int64_t unused_elements(const Built& b) {
+  std::int64_t sum = 0;
+  for (const Step& step : b.rank().steps)
+    if (const auto* k = std::get_if<RunKernel>(&step.work))
+      if (const auto* m = std::get_if<MemoryWork>(&k->kernel.work))
+        if (m->kernel_class == "adamw_unused") sum += m->elements;
+  return sum;
+}
+
+TEST_CASE("only steps that repeat one batch leave rows of the embedding without a gradient") {
+  BuildText text = replicas("zero_stage: 0");
+  CHECK(unused_elements(build(text)) == 0);
+  text.training += ", batches: repeated";
+  const Built b = build(text);
+  const std::int64_t tokens = b.plan.training.global_batch_size * b.plan.training.sequence_length;
+  const double without = std::exp(-static_cast<double>(tokens) / 20000);
+  CHECK(unused_elements(b) == Approx(without * static_cast<double>(largest_parameter(b.model))));
+  // Where replicas share the update, each has its part.
+  BuildText sharded = text;
+  sharded.plan = "zero_stage: 3";
+  CHECK(unused_elements(build(sharded)) ==
+        Approx(without * static_cast<double>(largest_parameter(b.model)) / 4).epsilon(1e-4));
 }
 
 }  // namespace

@@ -98,6 +98,7 @@ Json scenario_of(const Json& row) {
                 {"micro_batch_size", micro},
                 {"global_batch_size", micro * row.at("num_micro").get<std::int64_t>() * sequences},
                 {"precision", precision_of(row)},
+                {"batches", "repeated"},  // the programs make one, once
                 {"recompute", row.value("recompute", "none")}};
   if (row.contains("lora"))  // of the attention's products
     training["lora"] = {{"rank", row.at("lora")}, {"targets", {"qkv", "proj"}}};
