@@ -204,8 +204,11 @@ class RankBuilder {
   static bool starts_backward(ActionKind kind) {
     return kind == ActionKind::kBackward || kind == ActionKind::kBackwardInputs;
   }
+  int tensors(StreamKind direction) const {
+    return direction == StreamKind::kSendNext ? runtime_.forward_tensors : 1;
+  }
   void receive(int peer, std::uint32_t tag, StreamKind gathers) {
-    writer_.receive(peer, tag, sent_bytes());
+    writer_.receive(peer, tag, sent_bytes(), tensors(gathers));
     if (scatters()) {
       writer_.order(StreamKind::kCompute, gathers);
       writer_.collective(gathers, CollectiveOp::kAllGather, GroupKind::kTensor, message_bytes(),
@@ -216,7 +219,7 @@ class RankBuilder {
   }
   void send(int peer, std::uint32_t tag, StreamKind stream) {
     writer_.order(StreamKind::kCompute, stream);
-    writer_.send(peer, tag, sent_bytes(), stream);
+    writer_.send(peer, tag, sent_bytes(), stream, tensors(stream));
     if (plan_.plan.pipeline_messages != PipelineMessages::kBlocking) return;
     writer_.order(stream, StreamKind::kCompute);
     synchronize();

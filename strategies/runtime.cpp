@@ -138,6 +138,8 @@ void read_behaviour(Reader r, Runtime& out) {
   out.scales_buckets = r.optional<bool>("scales_buckets", false);
   out.waits_for_gradient_norm = r.optional<bool>("waits_for_gradient_norm", false);
   out.checks_collectives = r.optional<bool>("checks_collectives", false);
+  out.polls_messages = r.optional<bool>("polls_messages", false);
+  out.forward_tensors = static_cast<int>(r.count("forward_tensors", 1));
   read_fused(r, out);
   const auto held = r.list<std::string>("held_tensors");
   out.held_tensors.insert(held.begin(), held.end());
@@ -161,6 +163,7 @@ void read_host(Reader r, Runtime& out) {
   out.host_per_check = r.optional<Seconds>("per_check", Seconds(0));
   out.host_per_checked_rank = r.optional<Seconds>("per_checked_rank", Seconds(0));
   out.host_per_message = r.optional<Seconds>("per_message", Seconds(0));
+  out.host_per_polled_message = r.optional<Seconds>("per_polled_message", Seconds(0));
   out.host_per_unshard = r.optional<Seconds>("per_unshard", Seconds(0));
   out.host_per_reduce = r.optional<Seconds>("per_reduce", Seconds(0));
   out.host_per_checkpoint = r.optional<Seconds>("per_checkpoint", Seconds(0));
@@ -294,6 +297,7 @@ Runtime idealised(const Runtime& runtime) {
       }
   r.host_per_kernel = r.host_per_module = r.host_optimizer = Seconds(0);
   r.host_optimizer_per_tensor = r.host_per_collective = r.host_per_message = Seconds(0);
+  r.host_per_polled_message = Seconds(0);
   r.host_per_check = r.host_per_checked_rank = Seconds(0);
   r.host_per_checkpoint = r.host_per_recompute = Seconds(0);
   r.host_per_unshard = r.host_per_reduce = r.host_per_stage_call = Seconds(0);

@@ -90,7 +90,12 @@ struct Runtime {
   // `checks_collectives`: torch.distributed in debug mode DETAIL compares shapes by gloo before.
   Seconds host_per_check{0}, host_per_checked_rank{0};
   bool checks_collectives = false;
-  Seconds host_per_message{0};
+  // A pipeline's message takes its time of the sender's host and of the receiver's, once a tensor:
+  // beside activations `forward_tensors` - 1 small ones go to the next stage. Where
+  // `polls_messages`, both hosts also sleep until they look again whether it is through.
+  Seconds host_per_message{0}, host_per_polled_message{0};
+  int forward_tensors = 1;
+  bool polls_messages = false;
   Seconds host_per_unshard{0};        // FSDP: hooks around one gather
   Seconds host_per_reduce{0};         // and around one reduction
   Seconds host_per_checkpoint{0};     // a recomputed block in forward
@@ -173,6 +178,10 @@ struct Runtime {
   Seconds collective_host(int ranks) const {
     return host_per_collective +
            (checks_collectives ? host_per_check + host_per_checked_rank * (ranks - 1) : Seconds(0));
+  }
+  // What a message costs the host at either end.
+  Seconds message_host(int tensors) const {
+    return (host_per_message + (polls_messages ? host_per_polled_message : Seconds(0))) * tensors;
   }
   // What the allocator takes for a request.
   Bytes allocated(Bytes requested) const;

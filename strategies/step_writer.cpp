@@ -66,13 +66,13 @@ EventId StepWriter::copy(GroupKind direction, StreamKind after, Bytes bytes,
   return record(stream);
 }
 
-void StepWriter::send(int peer, std::uint32_t tag, Bytes bytes, StreamKind stream) {
-  pending_host_ += runtime_.host_per_message;
+void StepWriter::send(int peer, std::uint32_t tag, Bytes bytes, StreamKind stream, int tensors) {
+  pending_host_ += runtime_.message_host(tensors);
   emit(Send{peer, tag, bytes, stream});
 }
 
-void StepWriter::receive(int peer, std::uint32_t tag, Bytes bytes) {
-  pending_host_ += runtime_.host_per_message;
+void StepWriter::receive(int peer, std::uint32_t tag, Bytes bytes, int tensors) {
+  pending_host_ += runtime_.message_host(tensors);
   emit(Receive{peer, tag, bytes});
 }
 

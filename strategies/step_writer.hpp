@@ -60,8 +60,9 @@ class StepWriter {
   // the stream `after` has been given.
   EventId copy(GroupKind direction, StreamKind after, Bytes bytes, const std::string& label);
   void host(Seconds time) { pending_host_ += time; }
-  void send(int peer, std::uint32_t tag, Bytes bytes, StreamKind stream);
-  void receive(int peer, std::uint32_t tag, Bytes bytes);
+  // `tensors`: of which each is a message to the host.
+  void send(int peer, std::uint32_t tag, Bytes bytes, StreamKind stream, int tensors = 1);
+  void receive(int peer, std::uint32_t tag, Bytes bytes, int tensors = 1);
   // On kMessages, after all that the compute stream has been given.
   void exchange(std::vector<Exchange::Half> halves);
   // `pieces`: of Program::pieces, where `bytes` is several tensors.

@@ -55,5 +55,21 @@ TEST_CASE("nanotron: messages of a pipeline are not checked", "[runtime]") {
   CHECK(seconds * 1e6 <= 195 + 182 + 1);
 }
 
+// Over a border go activations with the sequences' mask, two tensors, and a gradient. Either host
+// sleeps 200 ms for each of the three.
+TEST_CASE("nanotron: polled messages let both hosts sleep, once a tensor", "[runtime]") {
+  S plain;
+  plain.runtime = "nanotron";
+  plain.gpus = 2;
+  plain.batch = 32;
+  plain.plan = "pipeline_parallel: 2, pipeline_messages: blocking";
+  S polled = plain;
+  polled.runtime = "{name: nanotron, behaviour: {polls_messages: true}}";
+  const double seconds = polled.run().report.step_time.value - plain.run().report.step_time.value;
+  // 0.6 s a micro-batch, and once more to fill the pipeline.
+  CHECK(seconds / 32 > 0.59);
+  CHECK(seconds / 32 < 0.63);
+}
+
 }  // namespace
 }  // namespace rehearse
