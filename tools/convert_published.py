@@ -236,6 +236,17 @@ def balanced(m, stages):
     return counts
 
 
+def polled(r, m):
+    """Whether a pipeline's messages were polled every 0.1 s: its step took at least 0.4 s a micro-batch (0.6 s where stages
+    have two neighbours) more than its products would at 400 TFLOP/s, and than checks take of a tensor-parallel host."""
+    if r["pp"] == 1 or r["tp"] > 16:
+        return False
+    periods = r["ga"] + r["pp"] - 1
+    step = r["dp"] * r["ga"] * r["mbs"] * 4096 / r["tokens_per_s"]
+    products = 6 * m["params_b"] * 1e9 * r["mbs"] * 4096 / (r["tp"] * r["pp"] * 400e12)
+    return step / periods - products > (0.4 + 0.045 * r["tp"] if r["pp"] == 2 else 0.6)
+
+
 def playbook(t, out):
     models = {}
     for name, m in t["meta"]["common"]["models"].items():
@@ -246,20 +257,23 @@ def playbook(t, out):
     used = {r["model"] for r in t["rows"]}
     rows = [{"name": r["id"], "model": "*m" + r["model"], "cluster.nodes": r["n_gpus"] // 8,
              "training.micro_batch_size": r["mbs"],
+             "training.global_batch_size": batch if (batch := r["dp"] * r["ga"] * r["mbs"]) != 256 else None,
              "plan.tensor_parallel": r["tp"], "plan.pipeline_parallel": r["pp"], "plan.data_parallel": r["dp"],
              "plan.zero_stage": r["zero"], "plan.bucket_size": "1 TiB" if r["zero"] == 1 else None,
              "plan.stage_layers": balanced(t["meta"]["common"]["models"][r["model"]], r["pp"]) if r["pp"] > 1 else None,
              "runtime.behaviour.checks_collectives": True if r["pp"] > 1 and r["n_gpus"] > 8 else None,
+             "runtime.behaviour.polls_messages": True if polled(r, t["meta"]["common"]["models"][r["model"]]) else None,
              "measured.tokens_per_second_per_gpu": r["tokens_per_s"] / r["n_gpus"],
              "measured.peak_reserved": f"{r['gpu_mem_GB']} GiB" if r["gpu_mem_GB"] else None} for r in t["rows"]]
     write(out, {"title": "Hugging Face, The Ultra-Scale Playbook: benchmark of nanotron",
                 "repository": "vinjn/nanotron-ultrascale-playbook, huggingface/nanotron",
                 "path": "assets/data/benchmarks/benchmarks_interactive.html; scripts/scaling_benchmarks.py",
-                "commit": "924e4d0b88e0; 2411b022a75f", "licence": "Apache-2.0"},
+                "commit": "924e4d0b88e0; 2411b022a75f, 67c5ebb6a925", "licence": "Apache-2.0"},
           ["AWS p5 hosts: eight H100, 32 EFA ports of 100 Gb/s; schedule 1F1B with blocking messages, no recomputation; layers are cut by cost, head included (nanotron's get_block_compute_costs and build_model; where the head would not be on the last stage, it is put there)",
            "gradients are reduced in DDP's buckets of 25 MB of bf16, which are 50 MB in the fp32 that travels; with ZeRO 1 nanotron makes no DDP and reduces all at once after the last micro-batch (sync_gradients_across_dp)",
            "pipelines over several hosts ran with torch.distributed's checks of collectives: the script measures pipelines anew that are older than some job, and its launcher (run_multinode.sh) sets TORCH_DISTRIBUTED_DEBUG=DETAIL in later versions; that it is these runs is read off their times (one run without a pipeline, repeated, took 4.7 times as long, as if checked)",
-           "not known: about 70 pipeline runs, on one host too, took a quarter of a second a message more",
+           "70 pipelines, on one host too, ran with messages that are polled every 0.1 s, as in the version of nanotron (67c5ebb6a925, p2p.py) that the benchmark's base configuration came with; which they are is read off their times, with a gap between the two kinds (polled() in tools/convert_published.py); of those with ZeRO 1, all that reserved more than 65 GiB are of this kind",
+           "the batch is the one that a run's name states; four are smaller than the others'",
            "NCCL's Simple protocol alone and no NVLS: run_multinode.sh activates PyTorch 2.1 (conda 2-1-cu121), whose NCCL is 2.18.1, with which aws-ofi-nccl allows no NVLS (pull request 268), nor, before its 1.7.3, LL and LL128 on p5 (pull request 280); the plugin's version is not stated: that it was an older one is read off the times of tensor parallelism over hosts, which follow the ranks",
            "tensor parallelism with reduce-scatter and all-gather (the script's mode), ranks ordered tp, dp, pp",
            "bf16 parameters, fp32 gradient accumulation and optimizer; FlashAttention 2",
@@ -358,7 +372,7 @@ def torchtitan(t, out):
         if "peak_mem_GiB" in measured:
             row["measured.peak_reserved"] = f"{measured['peak_mem_GiB']} GiB"
         if "peak_mem_GB" in measured:
-            row["measured.peak_reserved"] = f"{measured['peak_mem_GB']} GB"
+            row["measured.peak_reserved"] = f"{measured['peak_mem_GB']} GiB"
         rows.append(row)
     write(out, {"title": "PyTorch torchtitan benchmarks",
                 "repository": "pytorch/torchtitan", "path": "benchmarks/*.md; docs/performance.md; torchtitan/components/quantization/mxfp8.md",
@@ -370,7 +384,7 @@ def torchtitan(t, out):
            "tables of December 2024: compiled blocks, the loss eager (torchtitan pull request 755); later ones: the loss compiled, too (1033). Tensor parallelism with loss parallel, as torchtitan enables by default",
            "H100 of 500 W with HBM2e: h100-sxm-500w; B200 'power limited': 750 W, as benchmarks of the same company's B200 state (b200-sxm-750w)",
            "H100 and H200: PyTorch's attention of 2024 and early 2025 is FlashAttention 2",
-           "B200: Llama 3 8B (the model is not named)"],
+           "B200: Llama 3 8B, and GiB, as torchao, whose benchmark it is, says (torchao/prototype/mx_formats/README.md, benchmarks/float8/training/parse_torchtitan_logs.py); how far power was limited is not stated"],
           {"training": {}, "plan": {"zero_stage": 3}}, rows)
 
 
