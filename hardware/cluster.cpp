@@ -128,6 +128,10 @@ void read_host(Reader& cluster_reader, Cluster& cluster) {
   if (!(cluster.host.launch_latency.value >= 0)) {
     reader.error("launch_latency", "'launch_latency' must not be negative");
   }
+  cluster.host.round_trip = reader.optional<Seconds>("round_trip", Seconds(0));
+  if (!(cluster.host.round_trip.value >= 0)) {
+    reader.error("round_trip", "'round_trip' must not be negative");
+  }
   reader.finish();
 }
 
@@ -202,7 +206,7 @@ Cluster idealised(const Cluster& cluster) {
   for (Gpu& other : ideal.other_gpus) other = idealised(other);
   ideal.collectives.ideal = true;
   ideal.host.speed = std::numeric_limits<double>::infinity();
-  ideal.host.launch_latency = Seconds(0);
+  ideal.host.launch_latency = ideal.host.round_trip = Seconds(0);
   return ideal;
 }
 

@@ -64,6 +64,7 @@ struct CollectiveTuning {
 struct Host {
   double speed = 1;           // relative to the host that the runtime's costs were measured on
   Seconds launch_latency{0};  // from issue to the kernel's start on an idle GPU
+  Seconds round_trip{0};      // a small message by TCP to another node's host and back
 };
 
 // Of the stated bandwidths, what is left where links are slow or lost.

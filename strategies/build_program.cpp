@@ -203,6 +203,11 @@ std::size_t ProgramWriter::hash(const ResolvedPlan& plan) {
 void ProgramWriter::write_groups(const ResolvedPlan& plan) {
   const CommGroups::Groups& groups = groups_.of(plan);
   std::copy(groups.begin(), groups.end(), std::begin(program_.groups));
+  for (std::size_t g = 0; g < kGroupKinds; ++g) {
+    const CommGroup& group = program_.groups[g];
+    program_.check_waits[g] = runtime_.check_wait(group.ranks, group.ranks - group.ranks_per_node,
+                                                  cluster_.host.round_trip);
+  }
 }
 
 void ProgramWriter::write(const ResolvedPlan& plan, const FoldOptions& options) {

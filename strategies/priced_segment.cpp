@@ -135,6 +135,13 @@ PricedSegment Prices::price(std::size_t machine, const Segment& segment) {
     host += to_sim_time(instr.host / host_speed).ps;
     PricedInstr p{i, 0, host, -1};
     Run run{0, host, 0};
+    const auto* const meets = std::get_if<CollectiveWork>(&instr.what);
+    const auto* const beside = std::get_if<Overlap>(&instr.what);
+    if (meets || beside) {
+      const GroupKind group = meets ? meets->group : beside->communication.group;
+      host += to_sim_time(program_.check_waits[static_cast<int>(group)] / host_speed).ps;
+      p.host = run.host = host;
+    }
     if (const auto* k = std::get_if<Kernel>(&instr.what)) {
       p.duration = kernel(machine, k->work);
       const Slowdowns slow = beside_collective(machine, k->work);

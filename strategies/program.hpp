@@ -349,6 +349,7 @@ struct Program {
   std::vector<RankProgram> ranks;
   std::vector<Machine> machines{{}};  // distinct ones of the ranks
   CommGroup groups[kGroupKinds];      // sizes and placement of each kind of group
+  Seconds check_waits[kGroupKinds];   // of the host, before each of their collectives
   // Of exchanges: a receiver's buffers, each for so much of one message.
   int message_slots = 0;
   Bytes message_slot{0};

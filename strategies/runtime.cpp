@@ -162,6 +162,7 @@ void read_host(Reader r, Runtime& out) {
   out.host_per_collective = r.optional<Seconds>("per_collective", Seconds(0));
   out.host_per_check = r.optional<Seconds>("per_check", Seconds(0));
   out.host_per_checked_rank = r.optional<Seconds>("per_checked_rank", Seconds(0));
+  out.loopback_round_trip = r.optional<Seconds>("loopback_round_trip", Seconds(0));
   out.host_per_message = r.optional<Seconds>("per_message", Seconds(0));
   out.host_per_polled_message = r.optional<Seconds>("per_polled_message", Seconds(0));
   out.host_per_unshard = r.optional<Seconds>("per_unshard", Seconds(0));
@@ -297,7 +298,7 @@ Runtime idealised(const Runtime& runtime) {
       }
   r.host_per_kernel = r.host_per_module = r.host_optimizer = Seconds(0);
   r.host_optimizer_per_tensor = r.host_per_collective = r.host_per_message = Seconds(0);
-  r.host_per_polled_message = Seconds(0);
+  r.host_per_polled_message = r.loopback_round_trip = Seconds(0);
   r.host_per_check = r.host_per_checked_rank = Seconds(0);
   r.host_per_checkpoint = r.host_per_recompute = Seconds(0);
   r.host_per_unshard = r.host_per_reduce = r.host_per_stage_call = Seconds(0);

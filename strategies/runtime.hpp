@@ -88,7 +88,9 @@ struct Runtime {
   Seconds host_per_collective{0};
   // What checking one costs, and for each rank of its group beyond the first, where
   // `checks_collectives`: torch.distributed in debug mode DETAIL compares shapes by gloo before.
+  // Between nodes each round of it takes a `Host::round_trip` in place of a `loopback_round_trip`.
   Seconds host_per_check{0}, host_per_checked_rank{0};
+  Seconds loopback_round_trip{0};  // which those two hold
   bool checks_collectives = false;
   // A pipeline's message takes its time of the sender's host and of the receiver's, once a tensor:
   // beside activations `forward_tensors` - 1 small ones go to the next stage. Where
@@ -178,6 +180,14 @@ struct Runtime {
   Seconds collective_host(int ranks) const {
     return host_per_collective +
            (checks_collectives ? host_per_check + host_per_checked_rank * (ranks - 1) : Seconds(0));
+  }
+  // What checking one waits for messages between nodes: for each rank on another node than the
+  // first once, at the barrier, and in every round of the two gathers, where a node's last rank
+  // waits for the word of the next one's first before it sends.
+  Seconds check_wait(int ranks, int ranks_elsewhere, Seconds round_trip) const {
+    if (!checks_collectives || ranks_elsewhere == 0 || round_trip <= loopback_round_trip)
+      return Seconds(0);
+    return (round_trip - loopback_round_trip) * (ranks_elsewhere + 2 * (ranks - 1));
   }
   // What a message costs the host at either end.
   Seconds message_host(int tensors) const {

@@ -24,7 +24,9 @@ void StepWriter::kernel(StreamKind stream, Activity activity, const std::string&
 
 void StepWriter::collective(StreamKind stream, CollectiveOp op, GroupKind group, Bytes bytes,
                             const std::string& label) {
-  pending_host_ += runtime_.collective_host(program_.groups[static_cast<int>(group)].ranks);
+  const auto kind = static_cast<std::size_t>(group);
+  pending_host_ += runtime_.collective_host(program_.groups[kind].ranks);
+  pending_host_ += program_.check_waits[kind];
   emit(RunCollective{{op, group, bytes}, stream, program_.intern(label), keys_++});
 }
 

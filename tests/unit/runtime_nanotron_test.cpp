@@ -42,6 +42,28 @@ TEST_CASE("nanotron: checked collectives cost the host by ranks of their group",
   CHECK(after.host - before.host == Approx(10 * (195 + 3 * 182)));
 }
 
+// Of eight ranks on two nodes, four are heard at the barrier in turn, and two gathers have seven
+// rounds each: 18 times 86 us, TCP's 100 us without the 14 us of loopback.
+TEST_CASE("nanotron: checks between nodes wait for TCP", "[runtime]") {
+  S s;
+  s.gpus = 4;
+  s.nodes = 2;
+  s.host = "{round_trip: 100 us}";
+  s.plan = "tensor_parallel: 8, sequence_parallel: true";
+  s.runtime = kChecked;
+  const Simulation checked = s.run();
+  const auto tensor = static_cast<std::size_t>(GroupKind::kTensor);
+  CHECK(checked.program.check_waits[tensor].value * 1e6 == Approx(86 * 18));
+  s.host = "{}";
+  const Simulation unstated = s.run();
+  CHECK(unstated.program.check_waits[tensor].value == 0);
+  const double longer = checked.report.step_time.value - unstated.report.step_time.value;
+  CHECK(longer > 4 * 10 * 86e-6 * 18);  // of the collectives of four blocks, and some more
+  s.host = "{round_trip: 100 us}";
+  s.runtime = "nanotron";
+  CHECK(s.run().program.check_waits[tensor].value == 0);
+}
+
 TEST_CASE("nanotron: messages of a pipeline are not checked", "[runtime]") {
   S plain;
   plain.runtime = "nanotron";

@@ -19,7 +19,8 @@ struct RuntimeScenario {
   std::string model =
       "{model_type: llama, hidden_size: 512, intermediate_size: 1536, num_attention_heads: 8, "
       "num_key_value_heads: 8, num_hidden_layers: 4, vocab_size: 4096, tie_word_embeddings: false}";
-  int gpus = 1;
+  int gpus = 1, nodes = 1;  // GPUs of a node
+  std::string host = "{}";
   std::string plan = "data_parallel: 1";
   std::string training = "precision: mixed";
   std::int64_t batch = 1;
@@ -28,12 +29,12 @@ struct RuntimeScenario {
                                 kVocabulary = 4096;
 
   Simulation run() const {
-    const std::string text =
-        "model: " + model +
-        "\ncluster: {name: dgx-h100, nodes: 1, gpus_per_node: " + std::to_string(gpus) +
-        "}\ntraining: {sequence_length: 512, micro_batch_size: 1, " +
-        "global_batch_size: " + std::to_string(batch) + ", " + training + "}\nplan: {" + plan +
-        "}\nruntime: " + runtime + "\n";
+    const std::string text = "model: " + model +
+                             "\ncluster: {name: dgx-h100, nodes: " + std::to_string(nodes) +
+                             ", gpus_per_node: " + std::to_string(gpus) + ", host: " + host +
+                             "}\ntraining: {sequence_length: 512, micro_batch_size: 1, " +
+                             "global_batch_size: " + std::to_string(batch) + ", " + training +
+                             "}\nplan: {" + plan + "}\nruntime: " + runtime + "\n";
     return simulate(read_scenarios(parse_text(text, "test"), "test").front());
   }
 };
