@@ -62,6 +62,14 @@ def gpt(m, vocab, positions):
             "num_attention_heads": m["heads"], "n_positions": positions, "vocab_size": vocab}
 
 
+def h100(name="h100-sxm"):
+    """H100 with H200's slowdowns of kernels beside collectives: the same die and NVLink."""
+    return {"name": name, "efficiency": {"overlap": {"transfer": "h200-sxm"}}}
+
+
+ALIKE = "H100: kernels and NCCL's collectives slow each other as on H200 (the same die and NVLink), where that was measured"
+
+
 def nodes(gpus, per_node=8):
     """Columns of a cluster of so many GPUs in hosts of eight."""
     return {"cluster.gpus_per_node": min(gpus, per_node), "cluster.nodes": max(1, gpus // per_node)}
@@ -206,7 +214,7 @@ def mosaicml(t, out):
         rows.append({"name": r["id"], "series": ("A100" if a100 else "H100") + (" fp8" if fp8 else ""),
                      "model": "*" + name, "model.max_seq_len": m["seq_len"],
                      "cluster.name": "dgx-a100" if a100 else "dgx-h100",
-                     "cluster.gpu": "a100-sxm-40gb" if a100 else "h100-sxm",
+                     "cluster.gpu": "a100-sxm-40gb" if a100 else h100(),
                      "cluster.nodes": r["hw"]["n_gpus"] // 8,
                      "training.sequence_length": m["seq_len"],
                      "training.micro_batch_size": b["mbs"], "training.global_batch_size": b["gbs"],
@@ -219,7 +227,7 @@ def mosaicml(t, out):
           ["PyTorch FSDP (FULL_SHARD); PURE: parameters, gradients, reduction and states in bf16; DEFAULT: fp32 parameters gathered as bf16",
            "gradients are reduced after every micro-batch (the sharded gradients are all that fits)",
            "MPT with learned positions, no biases, embedding and head tied; FlashAttention 1 (attention in the long rows runs at its rate, not at 2's), fused cross-entropy, no dropout",
-           "H100: hosts of eight with 8 x 400 Gb/s (the source names no network)"],
+           "H100: hosts of eight with 8 x 400 Gb/s (the source names no network)", ALIKE],
           {"training": {}, "plan": {"zero_stage": 3, "gradient_reduction": "every_micro_batch"}, "runtime": "llm-foundry"}, rows, models)
 
 
@@ -275,10 +283,11 @@ def playbook(t, out):
            "70 pipelines, on one host too, ran with messages that are polled every 0.1 s, as in the version of nanotron (67c5ebb6a925, p2p.py) that the benchmark's base configuration came with; which they are is read off their times, with a gap between the two kinds (polled() in tools/convert_published.py); of those with ZeRO 1, all that reserved more than 65 GiB are of this kind",
            "the batch is the one that a run's name states; four are smaller than the others'",
            "NCCL's Simple protocol alone and no NVLS: run_multinode.sh activates PyTorch 2.1 (conda 2-1-cu121), whose NCCL is 2.18.1, with which aws-ofi-nccl allows no NVLS (pull request 268), nor, before its 1.7.3, LL and LL128 on p5 (pull request 280); the plugin's version is not stated: that it was an older one is read off the times of tensor parallelism over hosts, which follow the ranks",
+           ALIKE,
            "tensor parallelism with reduce-scatter and all-gather (the script's mode), ranks ordered tp, dp, pp",
            "bf16 parameters, fp32 gradient accumulation and optimizer; FlashAttention 2",
            "memory: GiB (nanotron writes bytes / 1024^3 and calls it GB) that the allocator reserved: the source does not say which, and the largest, 77.4, is what a GPU of 79.1 GiB leaves"],
-          {"cluster": {"name": "aws-p5", "collectives": {"protocols": ["simple"], "nvls": False}},
+          {"cluster": {"name": "aws-p5", "gpu": h100(), "collectives": {"protocols": ["simple"], "nvls": False}},
            "training": {"sequence_length": 4096, "global_batch_size": 256, "precision": "mixed"},
            "plan": {"bucket_size": "50 MiB", "sequence_parallel": True, "vocabulary_parallel": True, "pipeline_messages": "blocking"},
            "runtime": {"name": "nanotron"}}, rows, {k: v for k, v in models.items() if k[1:] in used},
@@ -319,7 +328,7 @@ def dgxc(t, out):
     write(out, {"title": "NVIDIA DGX Cloud Benchmarking recipes: Llama 3.1 on DGX H100 (EOS)",
                 "repository": "NVIDIA/dgxc-benchmarking", "path": "*/README*.md",
                 "commit": "tags v24.11.1 to v25.05", "licence": "Apache-2.0"},
-          ["NeMo's recipes: sequence parallelism with tensor parallelism, its collectives overlapped with the products (user buffers), distributed optimizer with overlapped gather and reduction, no recomputation",
+          ["NeMo's recipes: sequence parallelism with tensor parallelism, its collectives overlapped with the products (user buffers, which are not NCCL's kernels: that they slow the products is not counted), distributed optimizer with overlapped gather and reduction, no recomputation",
            "fine-tuning: micro-batches of one sequence; LoRA of rank 16 on the attention's products",
            "Llama 3's vocabulary and FlashAttention; context parallelism as a ring (NeMo's p2p)"],
           {"cluster": {"name": "dgx-h100"},
@@ -352,7 +361,7 @@ def torchtitan(t, out):
         batch = b["gbs"] or b["local_bs"] * p["fsdp"]
         recompute = "full" if c.startswith("full") else "alternate" if c == "selective layer" else "operators"
         row = {"name": r["id"], "model": "llama2-70b" if m["ref"] == "llama2_70b" else "llama3-8b",
-               "cluster.name": cluster, "cluster.gpu": gpu, "cluster.nodes": r["hw"]["n_gpus"] // 8,
+               "cluster.name": cluster, "cluster.gpu": h100(gpu) if gpu.startswith("h100") else gpu, "cluster.nodes": r["hw"]["n_gpus"] // 8,
                "training.sequence_length": m["seq_len"] or 8192,
                "training.micro_batch_size": b["local_bs"], "training.global_batch_size": batch,
                "training.recompute": recompute,
@@ -383,6 +392,7 @@ def torchtitan(t, out):
            "the memory that torchtitan logs is max_memory_reserved; its run scripts of 2025 set PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True, those of 2024 did not",
            "tables of December 2024: compiled blocks, the loss eager (torchtitan pull request 755); later ones: the loss compiled, too (1033). Tensor parallelism with loss parallel, as torchtitan enables by default",
            "H100 of 500 W with HBM2e: h100-sxm-500w; B200 'power limited': 750 W, as benchmarks of the same company's B200 state (b200-sxm-750w)",
+           ALIKE,
            "H100 and H200: PyTorch's attention of 2024 and early 2025 is FlashAttention 2",
            "B200: Llama 3 8B, and GiB, as torchao, whose benchmark it is, says (torchao/prototype/mx_formats/README.md, benchmarks/float8/training/parse_torchtitan_logs.py); how far power was limited is not stated"],
           {"training": {}, "plan": {"zero_stage": 3}}, rows)
