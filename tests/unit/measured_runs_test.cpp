@@ -1,10 +1,12 @@
 // Files of measured runs: rows become scenarios; what is none is refused at its line.
 
 #include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
 
 #include "sim/base/error.hpp"
 #include "tests/unit/temp_folder.hpp"
 #include "tools/cli/measured.hpp"
+#include "tools/cli/validation.hpp"
 
 namespace rehearse {
 namespace {
@@ -104,6 +106,20 @@ TEST_CASE("the measured runs of the repository are read") {
     CHECK(runs.size() > 10);
     for (const MeasuredRun& r : runs) CHECK(r.scenario.empty() != r.refused.empty());
   }
+}
+
+TEST_CASE("runs without a series are a series where others have one") {
+  ValidatedRun named, plain;
+  named.run.series = "table 5";
+  for (ValidatedRun* r : {&named, &plain}) {
+    r->run.scenario.resize(1);
+    r->run.step = Seconds(1);
+  }
+  const std::vector<ErrorSummary> found = summaries({named, plain});
+  REQUIRE(found.size() == 3);
+  CHECK(found[1].what == "  others");
+  CHECK(found[2].what == "  table 5");
+  CHECK(summary_json(found)[1]["what"] == "others");
 }
 
 }  // namespace

@@ -103,7 +103,8 @@ std::vector<ErrorSummary> summaries(const std::vector<ValidatedRun>& runs) {
   }
   std::vector<ErrorSummary> out{summarise("step time", all)};
   if (series.size() > 1)
-    for (const auto& [name, errors] : series) out.push_back(summarise("  " + name, errors));
+    for (const auto& [name, errors] : series)
+      out.push_back(summarise("  " + (name.empty() ? "others" : name), errors));
   if (!peak.empty()) out.push_back(summarise("peak allocated", peak));
   if (!reserved.empty()) out.push_back(summarise("peak reserved", reserved));
   return out;
