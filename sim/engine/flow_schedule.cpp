@@ -163,24 +163,22 @@ std::optional<FlowSchedule::Event> FlowSchedule::begin(Id id) {
     run(id, now_);
     return {};
   }
-  std::vector<std::vector<Id>*> over;
+  const auto for_each_guarded = [&](const auto& visit) {  // guards, and whether flows are there
+    if (f.transfer != kNoTransfer)
+      for (const Crossing& c : transfers_[f.transfer].crossings)
+        visit(guards_[c.link], busy_[c.link] > 0);
+    if (auto* of_device = guards_of_device(f.lane))
+      visit(*of_device, classed_[f.lane / lanes_of_device_] > 0);
+  };
   bool taken = false;
-  if (f.transfer != kNoTransfer)
-    for (const Crossing& c : transfers_[f.transfer].crossings) {
-      taken |= busy_[c.link] > 0;
-      over.push_back(&guards_[c.link]);
-    }
-  if (auto* of_device = guards_of_device(f.lane)) {
-    taken |= classed_[f.lane / lanes_of_device_] > 0;
-    over.push_back(of_device);
-  }
-  for (const std::vector<Id>* guards : over) taken |= !guards->empty();
+  for_each_guarded(
+      [&](const std::vector<Id>& guards, bool busy) { taken |= busy || !guards.empty(); });
   if (taken) {
-    for (std::vector<Id>* guards : over) break_all(*guards);
+    for_each_guarded([&](std::vector<Id>& guards, bool) { break_all(guards); });
     leave(id);
     return Event{id, true};
   }
-  for (std::vector<Id>* guards : over) guards->push_back(id);
+  for_each_guarded([&](std::vector<Id>& guards, bool) { guards.push_back(id); });
   run(id, now_);
   return {};
 }
