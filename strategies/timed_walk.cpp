@@ -214,10 +214,11 @@ class TimedWalk : private TimedClocks {
     return true;
   }
   // What follows is one task, for as long as nothing comes beside it. False: something has begun
-  // already, or runs beside each other in it.
+  // already, or work of its own slows other work of it.
   bool guard() {
     run->guarded = 0;
-    while (run->guarded < run->ops.size() && !run->ops[run->guarded]->overlaps) ++run->guarded;
+    while (run->guarded < run->ops.size() && !(classes && run->ops[run->guarded]->overlaps))
+      ++run->guarded;
     const std::int64_t begin = std::max({lane(kCompute).free, run->waits.at, run->host});
     if (run->guarded == 0 || begin < flows.now()) return false;
     run->guard = flows.guard(index * kClockLanes + kWorkLane, begin,
