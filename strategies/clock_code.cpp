@@ -72,6 +72,26 @@ void ClockCodes::translate_segment(ClockCode& code, std::size_t machine, Segment
   if (priced.trailing_host > 0) gather(code, {0, priced.trailing_host, 0}, priced.beside);
 }
 
+void ClockCodes::translate_run(ClockCode& code, std::size_t machine, SegmentId segment,
+                               std::int64_t host, bool together) {
+  const PricedSegment& priced = prices_.segment(machine, segment);
+  const Run whole = Run{0, host, 0}.then(priced.run);
+  if (priced.synchronizes || (together && !splits_)) {
+    translate_segment(code, machine, segment, host);
+  } else if (together && !priced.share.collectives.empty()) {
+    ClockOp op;
+    op.kind = Kind::kRun;
+    op.run = whole;
+    op.apart = &apart_.emplace_back();
+    translate_segment(apart_.back(), machine, segment, host);
+    op.overlaps = std::any_of(apart_.back().begin(), apart_.back().end(),
+                              [](const ClockOp& in) { return in.kind == Kind::kOverlap; });
+    code.push_back(op);
+  } else {
+    gather(code, whole, priced.beside);
+  }
+}
+
 ClockCode ClockCodes::translate(const StepList::Pass& pass, std::size_t machine, bool together) {
   ClockCode code;
   for (const Step& step : pass) {
@@ -79,22 +99,7 @@ ClockCode ClockCodes::translate(const StepList::Pass& pass, std::size_t machine,
     const std::int64_t host =
         step.host.value == 0 ? 0 : to_sim_time(step.host / cluster_.host.speed).ps;
     if (const auto* run = std::get_if<RunSegment>(&step.work)) {
-      const PricedSegment& priced = prices_.segment(machine, run->segment);
-      const Run whole = Run{0, host, 0}.then(priced.run);
-      if (priced.synchronizes || (together && !splits_)) {
-        translate_segment(code, machine, run->segment, host);
-      } else if (together && !priced.share.collectives.empty()) {
-        ClockOp op;
-        op.kind = Kind::kRun;
-        op.run = whole;
-        op.apart = &apart_.emplace_back();
-        translate_segment(apart_.back(), machine, run->segment, host);
-        op.overlaps = std::any_of(apart_.back().begin(), apart_.back().end(),
-                                  [](const ClockOp& in) { return in.kind == Kind::kOverlap; });
-        code.push_back(op);
-      } else {
-        gather(code, whole, priced.beside);
-      }
+      translate_run(code, machine, run->segment, host, together);
       continue;
     }
     ClockOp op;

@@ -69,6 +69,8 @@ class ClockCodes {
 
  private:
   ClockCode translate(const StepList::Pass& pass, std::size_t machine, bool together);
+  void translate_run(ClockCode& code, std::size_t machine, SegmentId segment, std::int64_t host,
+                     bool together);
   void translate_segment(ClockCode& code, std::size_t machine, SegmentId segment,
                          std::int64_t host);
 

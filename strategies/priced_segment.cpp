@@ -122,6 +122,16 @@ std::pair<std::int64_t, std::int64_t> Prices::side_by_side(std::int64_t kernel, 
   return {c + kernel - scaled(c, 1 / slow.kernel), c};
 }
 
+// What the host waits for in the check of a communication, before it issues that.
+std::int64_t Prices::check_wait(const Instr& instr) const {
+  const auto* const meets = std::get_if<CollectiveWork>(&instr.what);
+  const auto* const beside = std::get_if<Overlap>(&instr.what);
+  if (!meets && !beside) return 0;
+  const GroupKind group = meets ? meets->group : beside->communication.group;
+  return to_sim_time(program_.check_waits[static_cast<std::size_t>(group)] / cluster_.host.speed)
+      .ps;
+}
+
 PricedSegment Prices::price(std::size_t machine, const Segment& segment) {
   PricedSegment out;
   Slowdowns sum{0, 0, 0};
@@ -132,16 +142,9 @@ PricedSegment Prices::price(std::size_t machine, const Segment& segment) {
   const auto part = [&](Activity a) -> std::int64_t& { return parts[static_cast<std::size_t>(a)]; };
   for (std::uint32_t i = 0; i < segment.instrs.size(); ++i) {
     const Instr& instr = segment.instrs[i];
-    host += to_sim_time(instr.host / host_speed).ps;
+    host += to_sim_time(instr.host / host_speed).ps + check_wait(instr);
     PricedInstr p{i, 0, host, -1};
     Run run{0, host, 0};
-    const auto* const meets = std::get_if<CollectiveWork>(&instr.what);
-    const auto* const beside = std::get_if<Overlap>(&instr.what);
-    if (meets || beside) {
-      const GroupKind group = meets ? meets->group : beside->communication.group;
-      host += to_sim_time(program_.check_waits[static_cast<int>(group)] / host_speed).ps;
-      p.host = run.host = host;
-    }
     if (const auto* k = std::get_if<Kernel>(&instr.what)) {
       p.duration = kernel(machine, k->work);
       const Slowdowns slow = beside_collective(machine, k->work);

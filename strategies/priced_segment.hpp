@@ -73,6 +73,7 @@ class Prices {
 
  private:
   PricedSegment price(std::size_t machine, const Segment& segment);
+  std::int64_t check_wait(const Instr& instr) const;
   std::pair<std::int64_t, std::int64_t> side_by_side(std::int64_t kernel, Slowdowns slow,
                                                      std::int64_t communication) const;
 

@@ -57,7 +57,7 @@ void compare(const Scenario& s, Found& found) {
 TEST_CASE("a walk in order of time finds the times of the graph") {
   PlanSource plans(91);
   Found found;
-  for (int i = 0; i < 400; ++i) {
+  for (int i = 0; i < 240; ++i) {
     PlanText plan = plans.next();
     plan.cluster = kClusters[static_cast<std::size_t>(i % 4)];
     plan.runtime = i % 3 == 0 && plan.pipeline == 1 ? "pytorch-eager" : "megatron";
@@ -77,7 +77,7 @@ TEST_CASE("a walk in order of time finds the times of the graph") {
 TEST_CASE("a walk in order of time knows how kernels and collectives slow each other") {
   PlanSource plans(92);
   Found found;
-  for (int i = 0; i < 300; ++i) {
+  for (int i = 0; i < 180; ++i) {
     PlanText plan = plans.next();
     plan.cluster = i % 2 == 0 ? "{name: dgx-h200, nodes: 1}"
                               : "{name: dgx-h200, nodes: 4, gpus_per_node: 2, inter_node: "
