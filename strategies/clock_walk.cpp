@@ -1,6 +1,6 @@
 #include "strategies/clock_walk.hpp"
 
-#include "sim/base/sim_time.hpp"
+#include "strategies/transfers.hpp"
 
 namespace rehearse {
 
@@ -80,18 +80,10 @@ const ClockedRank::Route& ClockWalk<A>::route(std::int32_t other, Bytes bytes, b
   std::vector<ClockedRank::Route>& routes = fixed_[index_].routes;
   for (const ClockedRank::Route& known : routes)
     if (known.peer == key && known.bytes == bytes) return known;
-  const RankProgram& here = program_.ranks[index_];
-  const RankProgram& there = program_.ranks[static_cast<std::size_t>(other)];
-  const auto links_of = [&](const RankProgram& rank) {
-    return program_.machines[rank.machine].at(GroupKind::kPipeline);
-  };
-  int from = here.rank, to = there.rank;
-  if (!outward) std::swap(from, to);
-  const LinkShare links = slower(links_of(here), links_of(there));
-  const Seconds latency = point_to_point_time(cluster_, from, to, Bytes(0), links);
-  const Seconds whole = point_to_point_time(cluster_, from, to, bytes, links);
-  routes.push_back(
-      {key, bytes, to_sim_time(max(Seconds(0), whole - latency)).ps, to_sim_time(latency).ps});
+  const auto there = static_cast<std::size_t>(other);
+  const auto [occupied, latency] = outward ? message_time(program_, cluster_, index_, there, bytes)
+                                           : message_time(program_, cluster_, there, index_, bytes);
+  routes.push_back({key, bytes, occupied, latency});
   return routes.back();
 }
 

@@ -3,14 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "sim/base/sim_time.hpp"
-
 namespace rehearse {
-
-template <class Sink>
-const LinkShare& RankMessages<Sink>::links_of(const RankProgram& rank) const {
-  return state_.program.machines[rank.machine].at(GroupKind::kPipeline);
-}
 
 template <class Sink>
 const typename RankMessages<Sink>::Route& RankMessages<Sink>::route(std::int32_t other, Bytes bytes,
@@ -18,19 +11,16 @@ const typename RankMessages<Sink>::Route& RankMessages<Sink>::route(std::int32_t
   const std::int32_t key = outward ? other : -1 - other;
   for (const Route& known : routes_)
     if (known.peer == key && known.bytes == bytes) return known;
-  const RankProgram& here = streams_.rank();
-  const RankProgram& there = state_.program.ranks[static_cast<std::size_t>(other)];
-  int from = here.rank, to = there.rank;
-  if (!outward) std::swap(from, to);
-  const LinkShare links = slower(links_of(here), links_of(there));
-  const Seconds latency = point_to_point_time(state_.cluster, from, to, Bytes(0), links);
-  const Seconds whole = point_to_point_time(state_.cluster, from, to, bytes, links);
-  const std::int64_t occupied = to_sim_time(max(Seconds(0), whole - latency)).ps;
+  const auto there = static_cast<std::size_t>(other);
+  const std::size_t here = streams_.index();
+  const auto [occupied, latency] =
+      outward ? message_time(state_.program, state_.cluster, here, there, bytes)
+              : message_time(state_.program, state_.cluster, there, here, bytes);
   const TransferId transfer =
       outward
           ? state_.transfer(streams_.index(), static_cast<std::uint32_t>(other), bytes, occupied)
           : kNoTransfer;
-  routes_.push_back({key, bytes, occupied, to_sim_time(latency).ps, transfer});
+  routes_.push_back({key, bytes, occupied, latency, transfer});
   return routes_.back();
 }
 

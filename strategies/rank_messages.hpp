@@ -46,7 +46,6 @@ class RankMessages {
   TaskInfo message_info(Activity activity, Bytes bytes, std::uint32_t flow);
   // The message that has been sent, if it has, out of the inbox.
   std::optional<Message> take_message(std::int32_t from, std::uint32_t tag);
-  const LinkShare& links_of(const RankProgram& rank) const;
   const Route& route(std::int32_t peer, Bytes bytes, bool outward);
   std::int32_t peer(std::int32_t pipeline_rank) const {
     return streams_.members(GroupKind::kPipeline)[static_cast<std::size_t>(pipeline_rank)];

@@ -4,7 +4,6 @@
 #include <stdexcept>
 #include <utility>
 
-#include "sim/base/sim_time.hpp"
 #include "strategies/lowering_sinks.hpp"
 #include "strategies/phases.hpp"
 #include "strategies/timed_groups.hpp"
@@ -290,22 +289,15 @@ class TimedWalk : private TimedClocks {
     auto& routes = outward ? now->outward : now->inward;
     for (const TimedRank::Route& r : routes)
       if (r.peer == other && r.bytes == bytes) return r;
-    const RankProgram& here = *now->rank;
-    const RankProgram& there = program_.ranks[static_cast<std::size_t>(other)];
-    const auto links_of = [&](const RankProgram& rank) {
-      return program_.machines[rank.machine].at(GroupKind::kPipeline);
-    };
-    int from = here.rank, to = there.rank;
-    if (!outward) std::swap(from, to);
-    const LinkShare links = slower(links_of(here), links_of(there));
-    const Seconds latency = point_to_point_time(cluster_, from, to, Bytes(0), links);
-    const Seconds whole = point_to_point_time(cluster_, from, to, bytes, links);
-    const std::int64_t occupied = to_sim_time(max(Seconds(0), whole - latency)).ps;
+    const auto there = static_cast<std::size_t>(other);
+    const auto [occupied, latency] = outward
+                                         ? message_time(program_, cluster_, index, there, bytes)
+                                         : message_time(program_, cluster_, there, index, bytes);
     const TransferId transfer =
         outward ? transfers.message(static_cast<std::uint32_t>(index),
                                     static_cast<std::uint32_t>(other), bytes, occupied)
                 : kNoTransfer;
-    routes.push_back({other, bytes, occupied, to_sim_time(latency).ps, transfer});
+    routes.push_back({other, bytes, occupied, latency, transfer});
     return routes.back();
   }
 

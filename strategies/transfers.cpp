@@ -4,7 +4,21 @@
 #include <map>
 #include <utility>
 
+#include "sim/base/sim_time.hpp"
+
 namespace rehearse {
+
+MessageTime message_time(const Program& program, const Cluster& cluster, std::size_t from,
+                         std::size_t to, Bytes bytes) {
+  const RankProgram &sender = program.ranks[from], &receiver = program.ranks[to];
+  const auto links_of = [&](const RankProgram& rank) {
+    return program.machines[rank.machine].at(GroupKind::kPipeline);
+  };
+  const LinkShare links = slower(links_of(sender), links_of(receiver));
+  const Seconds latency = point_to_point_time(cluster, sender.rank, receiver.rank, Bytes(0), links);
+  const Seconds whole = point_to_point_time(cluster, sender.rank, receiver.rank, bytes, links);
+  return {to_sim_time(max(Seconds(0), whole - latency)).ps, to_sim_time(latency).ps};
+}
 
 TransferId Transfers::add(Transfer transfer) {
   if (transfer.crossings.empty()) return kNoTransfer;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -7,6 +8,14 @@
 #include "strategies/priced_segment.hpp"
 
 namespace rehearse {
+
+// Picoseconds of a message between two ranks: its sender's stream is taken for so long, and it
+// arrives so much later.
+struct MessageTime {
+  std::int64_t occupied = 0, latency = 0;
+};
+MessageTime message_time(const Program& program, const Cluster& cluster, std::size_t from,
+                         std::size_t to, Bytes bytes);
 
 // What the communication of a program takes of links, each distinct piece of it once.
 class Transfers {
