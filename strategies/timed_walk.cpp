@@ -100,8 +100,12 @@ class TimedWalk : private TimedClocks {
         finish(run->guarded);
       awake.push_back(of.rank);
     }
-    tell(event.id);
-    groups_.tell(event.id);
+    tell_all(event.id);
+  }
+  // Wakes who, and which collective, has waited for a flow.
+  void tell_all(Flow flow) {
+    tell(flow);
+    groups_.tell(flow);
   }
   static Run joined(const std::vector<const ClockOp*>& ops, std::size_t n) {
     Run out;
@@ -176,8 +180,7 @@ class TimedWalk : private TimedClocks {
       now->runs.pop_front();
       run = nullptr;
       flows.fulfil(done, end);
-      tell(done);
-      groups_.tell(done);
+      tell_all(done);
     }
   }
   bool go_on() {
