@@ -30,6 +30,8 @@ constexpr std::array kFamilies{
                 &read_deepseek_v2},
     ModelFamily{"deepseek_v3", "as deepseek_v2, with DeepSeek-V3's defaults", &read_deepseek_v3},
     ModelFamily{"kimi_k2", "as deepseek_v3", &read_deepseek_v3},
+    ModelFamily{"megatron_gpt", "Megatron-LM's GPT by its launch arguments, dense or with experts",
+                &read_megatron_gpt},
     ModelFamily{"gpt_oss", "experts with biases, attention with sinks", &read_gpt_oss},
 };
 

@@ -289,7 +289,11 @@ class RankBuilder {
       for (const SegmentMaker::Cast& cast : units_[i].segments->casts_left())
         writer_.release(MemoryScope::kFrame, units_[i].position, cast.slot, cast.bytes,
                         MemoryCategory::kActivations);
-    if (sends_forward(c) && !receives_backward(c)) release_output(c);
+    if (sends_forward(c) && !keeps_output(c)) release_output(c);
+  }
+  // Autograd wants the output that the gradient is of, but not its values.
+  bool keeps_output(const Chunk& c) const {
+    return receives_backward(c) && !runtime_.frees_sent_outputs;
   }
   void release_output(const Chunk& c) {
     writer_.release(MemoryScope::kFrame, last_position(c), 0, message_bytes(),
@@ -320,8 +324,8 @@ class RankBuilder {
     if (runtime_.orders_messages && part != BackwardPart::kInputs && before)
       park(first_position(c), true);
     if (part == BackwardPart::kWeights) return;
-    if (after) {  // the output was kept to be sent
-      release_output(c);
+    if (after) {
+      if (keeps_output(c)) release_output(c);
       if (runtime_.orders_messages) park(last_position(c), false);
     }
     if (sends_backward(c))

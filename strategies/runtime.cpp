@@ -123,6 +123,7 @@ void read_behaviour(Reader r, Runtime& out) {
   out.splits_backward_by_autograd = r.optional<bool>("splits_backward_by_autograd", false);
   out.scales_gradients = r.optional<bool>("scales_gradients", false);
   out.keeps_logits = r.optional<bool>("keeps_logits", false);
+  out.frees_sent_outputs = r.optional<bool>("frees_sent_outputs", false);
   out.fused_activation = r.optional<bool>("fused_activation", false);
   out.fused_residual_gradients = r.optional<bool>("fused_residual_gradients", false);
   out.flash_attention = static_cast<int>(r.count("flash_attention", 0, 0));
@@ -214,6 +215,7 @@ FusedAttention read_fused_attention(const Value& v, Diagnostics& d) {
 void read_parameters(Reader p, Runtime& out) {
   out.bias_gradient = read_pass(p.child("bias_gradient"));
   out.accumulate_gradient = read_pass(p.child("accumulate_gradient"));
+  out.accumulate_wider = read_pass(p.child("accumulate_wider"));
   out.cast_parameter = read_pass(p.child("cast_parameter"));
   out.cast_gradient = read_pass(p.child("cast_gradient"));
   out.kept_gradient = read_pass(p.child("kept_gradient"));
@@ -284,8 +286,8 @@ Runtime read_runtime(const Value& whole) {
 Runtime idealised(const Runtime& runtime) {
   Runtime r = runtime;
   for (PassTemplate* p :
-       {&r.bias_gradient, &r.accumulate_gradient, &r.cast_parameter, &r.cast_gradient,
-        &r.kept_gradient, &r.accumulate_residual, &r.mixed_add.forward, &r.mixed_add.backward,
+       {&r.bias_gradient, &r.accumulate_gradient, &r.accumulate_wider, &r.cast_parameter,
+        &r.cast_gradient, &r.kept_gradient, &r.accumulate_residual, &r.mixed_add.forward, &r.mixed_add.backward,
         &r.before_optimizer, &r.after_optimizer, &r.ring_hop.forward, &r.ring_hop.backward})
     p->host = Seconds(0);
   r.quantize = {};

@@ -67,6 +67,7 @@ struct Runtime {
   // Work on parameters and gradients.
   PassTemplate bias_gradient;        // per biased linear
   PassTemplate accumulate_gradient;  // per parameter, second and later micro-batches
+  PassTemplate accumulate_wider;     // where the accumulated gradient has a wider type
   PassTemplate cast_parameter;       // autocast: at each use in forward
   PassTemplate cast_gradient;        // autocast: in backward
   PassTemplate kept_gradient;        // of an output, for the second part of a backward in two
@@ -107,7 +108,7 @@ struct Runtime {
   Seconds host_per_split_weights{0};  // the second,
   Seconds host_per_split_weights_below{0};  // and once more for every graph before it in its chunk
   std::map<std::string, std::string> optimizer_class;  // "adamw" -> kernel class
-  bool fused_gradient_accumulation = false;  // wgrad adds into fp32 main gradients (Megatron)
+  bool fused_gradient_accumulation = false;  // wgrad adds into main gradients (Megatron)
   bool persistent_gradients = false;         // gradient buffers live across steps
   bool whole_parameter_shards = false;       // ZeRO 1 gives whole parameters to owners
   // A pipeline's messages are kernels of one stream, in order (pipeline_steps.hpp); a receiver has
@@ -123,6 +124,7 @@ struct Runtime {
   bool splits_backward_by_autograd = false;
   bool scales_gradients = false;          // a pipeline divides gradients by its micro-batches
   bool keeps_logits = false;              // a pipeline's last stage returns all logits
+  bool frees_sent_outputs = false;        // a stage's output, once sent (else kept for its backward)
   bool fused_activation = false;          // SwiGLU keeps its input alone
   bool fused_residual_gradients = false;  // a norm's backward adds the residual's gradient
   // FlashAttention 1 (flash-attn 1.x, Triton's) or 2 (flash-attn 2.x, PyTorch until its use of

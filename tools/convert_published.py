@@ -79,7 +79,7 @@ def alias(name):
     return "m" + "".join(c if c.isalnum() else "_" for c in name)
 
 
-FP16_2021 = {"parameters": "fp16", "compute": "fp16", "gradients": "fp16", "reduce": "fp16",
+FP16 = {"parameters": "fp16", "compute": "fp16", "gradients": "fp16", "reduce": "fp16",
              "optimizer_states": "fp32", "master_weights": True}
 MEGATRON_ASSUMED = "dropout 0.1 after attention's softmax and both blocks, as Megatron-LM trains by default; attention is not FlashAttention"
 
@@ -138,11 +138,11 @@ def sc21(t, out):
                 "commit": "f2e5db402c^; d98e8a64ddf3", "licence": "facts of a published paper; Megatron-LM: BSD-3-Clause"},
           [MEGATRON_ASSUMED,
            "step time from the printed TFLOP/s a GPU (integers, so within 0.4 %) by the paper's equation 3, which counts recomputation",
-           "code of April 2021: backward's tensor-parallel all-reduces are not overlapped; gradients accumulate and are reduced in fp16 (no --accumulate-allreduce-grads-in-fp32)",
+           "code of April 2021: backward's tensor-parallel all-reduces are not overlapped; gradients accumulate and are reduced in fp16 (no --accumulate-allreduce-grads-in-fp32), by kernels of their own",
            "the replicas' sequences in one optimizer step are the stated batch"],
           {"cluster": {"name": "dgx-a100"},
-           "training": {"sequence_length": 2048, "precision": FP16_2021, "recompute": "full", "attention": "unfused", "dropout": 0.1},
-           "runtime": {"name": "megatron", "behaviour": {"overlaps_tensor_communication": False}}}, rows, models)
+           "training": {"sequence_length": 2048, "precision": FP16, "recompute": "full", "attention": "unfused", "dropout": 0.1},
+           "runtime": {"name": "megatron", "behaviour": {"overlaps_tensor_communication": False, "fused_gradient_accumulation": False}}}, rows, models)
 
 
 def vtrain(t, out):
@@ -159,13 +159,13 @@ def vtrain(t, out):
                 "repository": "VIA-Research/vTrain", "path": "data/ground_truth_single.csv",
                 "commit": "f8dda8473a48", "licence": "see the repository; numbers only"},
           [MEGATRON_ASSUMED,
-           "Megatron-DeepSpeed: fp16 with fp32 master weights, gradients reduced after the last backward, in fp16",
+           "Megatron-DeepSpeed: fp16 with fp32 master weights, gradients reduced after the last backward, in fp16, and accumulated by kernels of their own",
            "full recomputation, 50,257 tokens padded to a multiple of 128 a rank, embedding and head tied"],
           {"model": {"model_type": "gpt2", "num_attention_heads": 16, "n_positions": 1024, "vocab_size": 51200},
            "cluster": {"name": "dgx-a100"},
-           "training": {"sequence_length": 1024, "precision": FP16_2021, "recompute": "full", "attention": "unfused", "dropout": 0.1},
+           "training": {"sequence_length": 1024, "precision": FP16, "recompute": "full", "attention": "unfused", "dropout": 0.1},
            "plan": {"gradient_sync": "end"},
-           "runtime": "megatron"}, rows)
+           "runtime": {"name": "megatron", "behaviour": {"fused_gradient_accumulation": False}}}, rows)
 
 
 def zero_bubble(t, out):
@@ -193,10 +193,11 @@ def zero_bubble(t, out):
                 "licence": "facts of a published paper"},
           [MEGATRON_ASSUMED,
            "vocabulary 32,000 and tied embeddings: what the stated parameter counts leave room for",
-           "no recomputation, bf16 with fp32 main gradients; eight GPUs a host, 8 x 200 Gb/s RoCE",
+           "no recomputation; eight GPUs a host, 8 x 200 Gb/s RoCE",
+           "fp16 with fp16 gradients, as the authors' scripts run it (--fp16 without --accumulate-allreduce-grads-in-fp32); memory in units of 10^9 bytes",
            "interleaved: one layer a chunk, none in the first and the last (the paper: the first and the last stage have one layer less)"],
           {"cluster": {"name": "dgx-a100"},
-           "training": {"sequence_length": 1024, "precision": "mixed", "attention": "unfused", "dropout": 0.1},
+           "training": {"sequence_length": 1024, "precision": FP16, "attention": "unfused", "dropout": 0.1},
            "runtime": "megatron"}, rows, models)
 
 

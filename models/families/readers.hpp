@@ -19,6 +19,7 @@ Model read_qwen3_moe(Reader& reader);
 Model read_deepseek_v2(Reader& reader);
 Model read_deepseek_v3(Reader& reader);
 Model read_gpt_oss(Reader& reader);
+Model read_megatron_gpt(Reader& reader);
 
 // What Hugging Face's config class of a Llama-like family fills in for a missing key.
 struct LlamaDefaults {

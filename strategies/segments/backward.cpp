@@ -132,8 +132,9 @@ void SegmentBuilder::store_gradient(TensorId p, const Op& op, GradientStore stor
   if (store != GradientStore::kCopyOut) {
     TrafficBase sum = base;  // whose elements are those of the accumulated gradient
     sum.element = max(base.element, size_of(options_.gradient));
-    kernels(template_kernels(context_, rt.accumulate_gradient, sum), op,
-            rt.accumulate_gradient.host);
+    const bool wider = sum.element > base.element;
+    const PassTemplate& add = wider ? rt.accumulate_wider : rt.accumulate_gradient;
+    kernels(template_kernels(context_, add, sum), op, add.host);
   }
   if (store == GradientStore::kCopyOut || store == GradientStore::kAccumulateCopyOut) {
     MemoryWork copy{"vectorized", base.parameters, base.parameters,

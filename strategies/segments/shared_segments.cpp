@@ -23,14 +23,11 @@ SegmentOptions segment_options(const ResolvedPlan& plan, const Model& model,
   return o;
 }
 
-// Where gradients are cut over the ranks nothing is accumulated in place and no buffer persists;
-// products accumulate in place into fp32 alone.
+// Where gradients are cut over the ranks nothing is accumulated in place and no buffer persists.
 Runtime suited(Runtime runtime, const ResolvedPlan& plan) {
   const bool cut = plan.shards();
   for (Runtime* r : {&runtime, runtime.blocks.empty() ? &runtime : &runtime.blocks.front()}) {
-    if (cut) r->persistent_gradients = false;
-    if (cut || plan.training.precision.gradients != DType::kFp32)
-      r->fused_gradient_accumulation = false;
+    if (cut) r->persistent_gradients = r->fused_gradient_accumulation = false;
   }
   return runtime;
 }
