@@ -105,6 +105,16 @@ Choice choose(const AttentionModel& model, const AttentionWork& work, Clocks clo
   return {training ? &trained.forward : &model.forward, false};
 }
 
+void read_dropout(Reader reader, AttentionModel& model) {
+  for (const auto& [key, ratio] : {std::pair{"forward", &model.dropout.forward},
+                                   std::pair{"backward", &model.dropout.backward}}) {
+    *ratio = reader.optional<double>(key, *ratio);
+    if (!(*ratio > 0)) reader.error(key, "a ratio of times must be positive");
+  }
+  reader.optional<std::string>("source", "");
+  reader.finish();
+}
+
 void read_first_generation(Reader reader, AttentionModel& model) {
   model.first_forward = reader.optional<FlopsPerSecond>("forward", model.first_forward);
   model.first_backward = reader.optional<FlopsPerSecond>("backward", model.first_backward);
@@ -120,6 +130,7 @@ void read_second_generation(Reader reader, AttentionModel& model) {
   model.second.source = measured->forward.source;
   model.second.peak = reader.required<FlopsPerSecond>("peak").value;
   model.second.bandwidth = reader.required<BytesPerSecond>("memory_bandwidth").value;
+  read_dropout(reader.child("dropout"), *measured);
   model.second.model = std::move(measured);
   model.second.faster = reader.required<double>("faster");
   if (!(model.second.faster > 0)) reader.error("faster", "a ratio of rates must be positive");
@@ -154,6 +165,7 @@ std::shared_ptr<const AttentionModel> read_attention_model(Reader& efficiency) {
   read_decode(reader.child("decode"), *model);
   read_first_generation(reader.child("first_generation"), *model);
   read_second_generation(reader.child("second_generation"), *model);
+  read_dropout(reader.child("dropout"), *model);
   model->backward_efficiency =
       reader.optional<double>("backward_efficiency", model->backward_efficiency);
   if (!(model->backward_efficiency > 0)) {
@@ -180,7 +192,9 @@ Seconds table_time(const AttentionModel& model, const AttentionMachine& machine,
   const double flop_factor = choice.stretched ? 1 / model.backward_efficiency : 1;
   const double yardstick =
       attention_yardstick(machine, work, measured.grid().overhead_s, flop_factor);
-  return Seconds(yardstick * measured.ratio(work));
+  const bool backward = work.direction == AttentionDirection::kBackward;
+  const double slower = backward ? model.dropout.backward : model.dropout.forward;
+  return Seconds(yardstick * measured.ratio(work) * (work.dropout ? slower : 1));
 }
 
 }  // namespace

@@ -26,6 +26,11 @@ struct TrainingAttention {
   AttentionEntry forward, backward;
 };
 
+// What dropout multiplies the kernels' times by.
+struct AttentionDropout {
+  double forward = 1, backward = 1;
+};
+
 // Efficiency of fused attention. The forward pass is measured by shape in inference libraries. What
 // a training framework runs is another kernel, and one more for operands of 32 bits: where it is
 // measured, `forward` of `training` holds at sustained clocks and `backward` always. Elsewhere the
@@ -41,6 +46,7 @@ struct AttentionModel {
   YardstickTable decode;
   double backward_efficiency = 1;
   std::string backward_source;
+  AttentionDropout dropout;
   // What a FLOP counts of a matrix product's where the power limit slows a step: the tensor cores
   // of attention wait for softmax.
   double throttles_as = 1;

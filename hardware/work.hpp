@@ -39,7 +39,8 @@ struct AttentionWork {
   bool causal = true;
   DType dtype = DType::kBf16;
   AttentionDirection direction = AttentionDirection::kForward;
-  int generation = 0;  // the kernel of FlashAttention 1 or 2; 0: the best that the GPU has
+  bool dropout = false;  // of probabilities, drawn in the kernel
+  int generation = 0;    // the kernel of FlashAttention 1 or 2; 0: the best that the GPU has
 };
 
 // A kernel bound by memory or by instruction issue: norms, elementwise, copies, the optimizer.

@@ -120,6 +120,7 @@ struct Op {
   std::vector<TensorId> inputs;
   std::vector<TensorId> parameters;
   std::vector<TensorId> outputs;  // the result first, statistics after it
+  bool dropout = false;           // attention: drops probabilities inside its kernel
   int ring = 1;   // attention: ranks around which keys and values travel (ring attention)
   int parts = 1;  // arrange, join: expert-parallel ranks that rows come from
   std::vector<std::int64_t> groups{};  // grouped linear: rows of each expert

@@ -271,8 +271,15 @@ class RankBuilder {
     if (plan_.pipeline > 1) writer_.host(runtime_.host_per_stage_call);
   }
 
+  void get_batch() {
+    if (!runtime_.waits_for_batch) return;
+    writer_.host(runtime_.host_per_batch);
+    writer_.host_wait(writer_.record(StreamKind::kCompute), runtime_.host_per_batch_size);
+  }
+
   void forward(const Chunk& c) {
     stage_call();
+    get_batch();
     if (receives_forward(c)) {
       if (runtime_.orders_messages) unpark(first_position(c), true);
       writer_.allocate(MemoryScope::kFrame, first_position(c) - 1, 0, message_bytes(),

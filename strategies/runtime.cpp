@@ -149,6 +149,7 @@ void read_behaviour(Reader r, Runtime& out) {
   out.workspace = r.optional<Bytes>("workspace", Bytes(0));
   out.first_bucket = r.optional<Bytes>("first_bucket", Bytes(0));
   out.copies_gradients = r.optional<bool>("copies_gradients", false);
+  out.waits_for_batch = r.optional<bool>("waits_for_batch", false);
   out.exchanges_counts = r.optional<bool>("exchanges_counts", false);
   out.groups_experts = r.optional<bool>("groups_experts", false);
   r.finish();
@@ -171,6 +172,8 @@ void read_host(Reader r, Runtime& out) {
   out.host_per_checkpoint = r.optional<Seconds>("per_checkpoint", Seconds(0));
   out.host_per_recompute = r.optional<Seconds>("per_recompute", Seconds(0));
   out.host_per_stage_call = r.optional<Seconds>("per_stage_call", Seconds(0));
+  out.host_per_batch = r.optional<Seconds>("per_batch", Seconds(0));
+  out.host_per_batch_size = r.optional<Seconds>("per_batch_size", Seconds(0));
   out.host_per_split_inputs = r.optional<Seconds>("per_split_inputs", Seconds(0));
   out.host_per_split_weights = r.optional<Seconds>("per_split_weights", Seconds(0));
   out.host_per_split_weights_below = r.optional<Seconds>("per_split_weights_below", Seconds(0));
@@ -287,8 +290,9 @@ Runtime idealised(const Runtime& runtime) {
   Runtime r = runtime;
   for (PassTemplate* p :
        {&r.bias_gradient, &r.accumulate_gradient, &r.accumulate_wider, &r.cast_parameter,
-        &r.cast_gradient, &r.kept_gradient, &r.accumulate_residual, &r.mixed_add.forward, &r.mixed_add.backward,
-        &r.before_optimizer, &r.after_optimizer, &r.ring_hop.forward, &r.ring_hop.backward})
+        &r.cast_gradient, &r.kept_gradient, &r.accumulate_residual, &r.mixed_add.forward,
+        &r.mixed_add.backward, &r.before_optimizer, &r.after_optimizer, &r.ring_hop.forward,
+        &r.ring_hop.backward})
     p->host = Seconds(0);
   r.quantize = {};
   for (auto& [name, op] : r.operators) op.forward.host = op.backward.host = Seconds(0);
@@ -304,11 +308,12 @@ Runtime idealised(const Runtime& runtime) {
   r.host_per_check = r.host_per_checked_rank = Seconds(0);
   r.host_per_checkpoint = r.host_per_recompute = Seconds(0);
   r.host_per_unshard = r.host_per_reduce = r.host_per_stage_call = Seconds(0);
+  r.host_per_batch = r.host_per_batch_size = Seconds(0);
   r.host_per_split_inputs = r.host_per_split_weights = r.host_per_split_weights_below = Seconds(0);
   r.scales_gradients = r.keeps_logits = false;
   r.orders_messages = r.splits_backward_by_autograd = false;
   r.vocabulary_multiple = 1;
-  r.waits_for_gradient_norm = r.exchanges_counts = false;
+  r.waits_for_gradient_norm = r.exchanges_counts = r.waits_for_batch = false;
   for (Runtime& b : r.blocks) b = idealised(b);
   for (Runtime& i : r.inference) i = idealised(i);
   return r;

@@ -99,18 +99,22 @@ struct Runtime {
   Seconds host_per_message{0}, host_per_polled_message{0};
   int forward_tensors = 1;
   bool polls_messages = false;
-  Seconds host_per_unshard{0};        // FSDP: hooks around one gather
-  Seconds host_per_reduce{0};         // and around one reduction
-  Seconds host_per_checkpoint{0};     // a recomputed block in forward
-  Seconds host_per_recompute{0};      // and in backward, beside its forward again
-  Seconds host_per_stage_call{0};     // a pipeline's forward, backward or part of it, of a chunk
-  Seconds host_per_split_inputs{0};   // a graph's backward in two parts: the first
-  Seconds host_per_split_weights{0};  // the second,
+  Seconds host_per_unshard{0};     // FSDP: hooks around one gather
+  Seconds host_per_reduce{0};      // and around one reduction
+  Seconds host_per_checkpoint{0};  // a recomputed block in forward
+  Seconds host_per_recompute{0};   // and in backward, beside its forward again
+  Seconds host_per_stage_call{0};  // a pipeline's forward, backward or part of it, of a chunk
+  // Where `waits_for_batch`, every forward of a chunk first gets its micro-batch's tokens, until
+  // their size is read back from the GPU, and from there on.
+  Seconds host_per_batch{0}, host_per_batch_size{0};
+  bool waits_for_batch = false;
+  Seconds host_per_split_inputs{0};         // a graph's backward in two parts: the first
+  Seconds host_per_split_weights{0};        // the second,
   Seconds host_per_split_weights_below{0};  // and once more for every graph before it in its chunk
   std::map<std::string, std::string> optimizer_class;  // "adamw" -> kernel class
-  bool fused_gradient_accumulation = false;  // wgrad adds into main gradients (Megatron)
-  bool persistent_gradients = false;         // gradient buffers live across steps
-  bool whole_parameter_shards = false;       // ZeRO 1 gives whole parameters to owners
+  bool fused_gradient_accumulation = false;            // wgrad adds into main gradients (Megatron)
+  bool persistent_gradients = false;                   // gradient buffers live across steps
+  bool whole_parameter_shards = false;                 // ZeRO 1 gives whole parameters to owners
   // A pipeline's messages are kernels of one stream, in order (pipeline_steps.hpp); a receiver has
   // `message_slots` buffers that hold `message_slot` of a message each, which is how far a sender
   // can be ahead. What is received is received into tensors that last, one a micro-batch.
@@ -122,10 +126,10 @@ struct Runtime {
   // parameters are in it, not only those of products; and the first stage, whose input needs no
   // gradient, leaves everything to it.
   bool splits_backward_by_autograd = false;
-  bool scales_gradients = false;          // a pipeline divides gradients by its micro-batches
-  bool keeps_logits = false;              // a pipeline's last stage returns all logits
-  bool frees_sent_outputs = false;        // a stage's output, once sent (else kept for its backward)
-  bool fused_activation = false;          // SwiGLU keeps its input alone
+  bool scales_gradients = false;    // a pipeline divides gradients by its micro-batches
+  bool keeps_logits = false;        // a pipeline's last stage returns all logits
+  bool frees_sent_outputs = false;  // a stage's output, once sent (else kept for its backward)
+  bool fused_activation = false;    // SwiGLU keeps its input alone
   bool fused_residual_gradients = false;  // a norm's backward adds the residual's gradient
   // FlashAttention 1 (flash-attn 1.x, Triton's) or 2 (flash-attn 2.x, PyTorch until its use of
   // cuDNN); 0: what the GPU's files measure.

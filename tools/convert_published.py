@@ -79,6 +79,8 @@ def alias(name):
     return "m" + "".join(c if c.isalnum() else "_" for c in name)
 
 
+BEFORE_2024 = {"waits_for_batch": True}
+WAITS = "Megatron-LM before 2024: the size of a micro-batch is broadcast and read back from the GPU before every forward"
 FP16 = {"parameters": "fp16", "compute": "fp16", "gradients": "fp16", "reduce": "fp16",
              "optimizer_states": "fp32", "master_weights": True}
 MEGATRON_ASSUMED = "dropout 0.1 after attention's softmax and both blocks, as Megatron-LM trains by default; attention is not FlashAttention"
@@ -111,14 +113,14 @@ def korthikanti(t, out):
                 "repository": "calculon-ai/calculon, NVIDIA/Megatron-LM",
                 "path": "calculon/llm/validation.py; README.md", "commit": "caa4b11f8fe1; f2e5db402c^",
                 "licence": "facts of a published paper; Calculon: Apache-2.0"},
-          [MEGATRON_ASSUMED,
+          [MEGATRON_ASSUMED, WAITS,
            "embedding and head share their weight (Megatron's default)",
            "series 'data parallel': batch of 2,240 sequences (280 a replica); the step time follows from the stated MFU by the paper's equation for model FLOPs",
            "no distributed optimizer; gradients are reduced after the last backward (Megatron's local DDP)"],
           {"cluster": {"name": "dgx-a100"},
            "training": {"sequence_length": 2048, "precision": "mixed-fp16", "attention": "unfused", "dropout": 0.1},
            "plan": {"gradient_sync": "end"},
-           "runtime": "megatron"}, rows, models)
+           "runtime": {"name": "megatron", "behaviour": BEFORE_2024}}, rows, models)
 
 
 def sc21(t, out):
@@ -136,13 +138,13 @@ def sc21(t, out):
                 "repository": "NVIDIA/Megatron-LM",
                 "path": "images/cases_april2021.png; examples/academic_paper_scripts/sc21/run_table_1.sh",
                 "commit": "f2e5db402c^; d98e8a64ddf3", "licence": "facts of a published paper; Megatron-LM: BSD-3-Clause"},
-          [MEGATRON_ASSUMED,
+          [MEGATRON_ASSUMED, WAITS,
            "step time from the printed TFLOP/s a GPU (integers, so within 0.4 %) by the paper's equation 3, which counts recomputation",
            "code of April 2021: backward's tensor-parallel all-reduces are not overlapped; gradients accumulate and are reduced in fp16 (no --accumulate-allreduce-grads-in-fp32), by kernels of their own",
            "the replicas' sequences in one optimizer step are the stated batch"],
           {"cluster": {"name": "dgx-a100"},
            "training": {"sequence_length": 2048, "precision": FP16, "recompute": "full", "attention": "unfused", "dropout": 0.1},
-           "runtime": {"name": "megatron", "behaviour": {"overlaps_tensor_communication": False, "fused_gradient_accumulation": False}}}, rows, models)
+           "runtime": {"name": "megatron", "behaviour": {"overlaps_tensor_communication": False, "fused_gradient_accumulation": False, **BEFORE_2024}}}, rows, models)
 
 
 def vtrain(t, out):
@@ -191,14 +193,14 @@ def zero_bubble(t, out):
     write(out, {"title": "Qi et al. 2023, Zero Bubble Pipeline Parallelism (arXiv:2401.10241), tables 4, 6, 7, 11, 12",
                 "repository": "arXiv", "path": "tables 4, 6, 7, 11, 12", "commit": "v1",
                 "licence": "facts of a published paper"},
-          [MEGATRON_ASSUMED,
+          [MEGATRON_ASSUMED, WAITS,
            "vocabulary 32,000 and tied embeddings: what the stated parameter counts leave room for",
            "no recomputation; eight GPUs a host, 8 x 200 Gb/s RoCE",
            "fp16 with fp16 gradients, as the authors' scripts run it (--fp16 without --accumulate-allreduce-grads-in-fp32); memory in units of 10^9 bytes",
            "interleaved: one layer a chunk, none in the first and the last (the paper: the first and the last stage have one layer less)"],
           {"cluster": {"name": "dgx-a100"},
            "training": {"sequence_length": 1024, "precision": FP16, "attention": "unfused", "dropout": 0.1},
-           "runtime": "megatron"}, rows, models)
+           "runtime": {"name": "megatron", "behaviour": BEFORE_2024}}, rows, models)
 
 
 def mosaicml(t, out):
@@ -422,10 +424,40 @@ def simumax(t, out):
            "runtime": {"name": "megatron", "behaviour": {"overlaps_tensor_communication": False}}}, rows)
 
 
+def golden(t, out):
+    rows = []
+    for r in t["rows"]:
+        a = r["args"]
+        chunks = a["num-layers"] // a["pipeline-model-parallel-size"] // a.get("num-layers-per-virtual-pipeline-stage", a["num-layers"])
+        gpu = r["gpu"].split("-")[0].lower()
+        rows.append({"name": r["id"].removeprefix("golden_gpt_").replace("_memory_speed_dev", ""),
+                     "cluster.name": "gb200-nvl72" if gpu == "gb200" else f"dgx-{gpu}",
+                     "cluster.gpus_per_node": r["gpus_per_node"], "cluster.nodes": r["nodes"],
+                     "training.micro_batch_size": a["micro-batch-size"],
+                     "plan.tensor_parallel": a["tensor-model-parallel-size"],
+                     "plan.pipeline_parallel": a["pipeline-model-parallel-size"],
+                     "plan.virtual_stages": max(1, chunks),
+                     "measured.peak_memory": f"{int(r['measured']['mem_max_allocated_bytes'])} B"})
+    model = {"model_type": "megatron_gpt", "num_layers": 32, "hidden_size": 4096, "num_attention_heads": 32,
+             "num_query_groups": 8, "vocab_size": 131073, "max_position_embeddings": 8192,
+             "untie_embeddings_and_output_weights": True}
+    write(out, {"title": "Megatron-LM's functional tests: allocated memory of GPT-3 7B",
+                "repository": "NVIDIA/Megatron-LM",
+                "path": "tests/functional_tests/test_cases/gpt/gpt3_7b_*/{model_config.yaml,golden_values_*.json}",
+                "commit": "d98e8a64ddf3", "licence": "BSD-3-Clause"},
+          ["dropout 0.1 after both blocks, Megatron-LM's default",
+           "times are not compared: these runs are deterministic (other kernels of attention, memory filled before its use), which is not simulated; they take 14 to 49 % longer than predicted without"],
+          {"model": model,
+           "training": {"sequence_length": 8192, "global_batch_size": 8, "precision": "mixed", "dropout": 0.1},
+           "plan": {"zero_stage": 1},
+           "runtime": {"name": "megatron", "behaviour": {"fused_gradient_accumulation": False}}}, rows)
+
+
 SOURCES = {"korthikanti2022": korthikanti, "megatron_sc21_table1": sc21, "vtrain_single_node": vtrain,
            "zero_bubble": zero_bubble, "mosaicml_llm_foundry": mosaicml,
            "hf_ultrascale_playbook": playbook, "nvidia_dgxc_benchmarking": dgxc,
-           "torchtitan": torchtitan, "simumax_b200_megatron": simumax}
+           "torchtitan": torchtitan, "simumax_b200_megatron": simumax,
+           "megatron_golden_values": golden}
 
 
 def main():

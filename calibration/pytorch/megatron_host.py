@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Host time of a Megatron-LM layer: what Python, autograd and PyTorch cost to issue it.
+"""Host time of Megatron-LM: what Python, autograd and PyTorch cost to issue a layer and to get a batch.
 
 Follows the public structure of Megatron-LM's transformer layer (2021 to 2023): custom autograd
 functions around every parallel linear, attention as two batched products with a softmax between,
 dropout under a forked generator, bias + GELU and bias + dropout + add scripted, and full
 recomputation by a re-entrant checkpoint that saves and restores generator states. Tensors are tiny,
-so that the GPU is never waited for. Writes CSV: part, tensor_parallel, recompute, microseconds of
-one layer (the slope over the number of layers).
+so that the GPU is never waited for. A batch is got as get_batch() of those years does it on every rank
+for every micro-batch: from a loader with two workers, its sizes broadcast in the tensor-parallel
+group and read back, then its tokens; mask, loss mask and positions are made on the GPU.
+Writes CSV: part, tensor_parallel, recompute, microseconds (of a layer the slope over their number).
 
-    python megatron_host.py OUT.csv
+    torchrun --nproc-per-node 1 megatron_host.py OUT.csv
     torchrun --nproc-per-node 2 megatron_host.py OUT.csv    # also tensor parallelism over two GPUs
 """
 
@@ -18,6 +20,7 @@ import statistics
 import sys
 import time
 
+import numpy
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -240,12 +243,64 @@ def layer_times(layers, recompute):
     return statistics.median(forward), statistics.median(backward)
 
 
+class Samples(torch.utils.data.Dataset):
+    def __len__(self):
+        return 4096
+
+    def __getitem__(self, i):
+        return {"text": numpy.full(1025, i, dtype=numpy.int64)}
+
+
+def broadcast_data(data):
+    """tensor_parallel.broadcast_data() of one key, by the group's first rank. Also when the host began
+    to wait for the sizes."""
+    sizes = [0] * 5
+    for i, s in enumerate(data["text"].size()):
+        sizes[i] = s
+    on_gpu = torch.tensor(sizes, dtype=torch.long, device="cuda")
+    dist.broadcast(on_gpu, 0)
+    waits = time.perf_counter()
+    sizes = on_gpu.cpu()
+    shape = []
+    for s in sizes:
+        if s > 0:
+            shape.append(int(s))
+    flat = torch.cat([data["text"].contiguous().view(-1)], dim=0).cuda()
+    dist.broadcast(flat, 0)
+    return flat.narrow(0, 0, flat.numel()).view(shape), waits
+
+
+def get_batch(batches):
+    text, waits = broadcast_data(next(batches))
+    text = text.long()
+    labels, tokens = text[:, 1:].contiguous(), text[:, :-1].contiguous()
+    length = tokens.size(1)
+    mask = torch.tril(torch.ones((1, length, length), device=tokens.device)).view(1, 1, length, length)
+    loss_mask = torch.ones(tokens.size(), dtype=torch.float, device=tokens.device)
+    positions = torch.arange(length, dtype=torch.long, device=tokens.device).unsqueeze(0).expand_as(tokens)
+    return (tokens, labels, loss_mask, mask < 0.5, positions), waits
+
+
+def batch_time(size):
+    """Microseconds of get_batch() with an idle GPU: before the host waits for it, and from there on."""
+    loader = torch.utils.data.DataLoader(Samples(), batch_size=size, num_workers=2, pin_memory=True)
+    batches, before, after = iter(loader), [], []
+    for i in range(200):
+        time.sleep(0.005)  # the layers of a micro-batch
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        _, waits = get_batch(batches)
+        if i >= 50:
+            before.append((waits - start) * 1e6)
+            after.append((time.perf_counter() - waits) * 1e6)
+    return statistics.median(before), statistics.median(after)
+
+
 def main():
     global TP, TRACKER
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    if world > 1:
-        dist.init_process_group("nccl")
+    world = int(os.environ["WORLD_SIZE"])
+    torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl")
     TRACKER = Tracker()
     rows = ["part,tensor_parallel,recompute,microseconds"]
     for TP in sorted({1, world}):
@@ -253,12 +308,14 @@ def main():
             few, many = layer_times(4, recompute), layer_times(20, recompute)
             for i, part in enumerate(("forward", "backward")):
                 rows.append(f"{part},{TP},{'full' if recompute else 'none'},{(many[i] - few[i]) / 16:.1f}")
-    if int(os.environ.get("RANK", "0")) == 0:
+    for size in (1, 6):
+        for part, us in zip(("before", "after"), batch_time(size)):
+            rows.append(f"batch of {size} {part} the wait,{world},none,{us:.1f}")
+    if dist.get_rank() == 0:
         with open(sys.argv[1], "w", encoding="ascii") as f:
             f.write("\n".join(rows) + "\n")
         print("\n".join(rows))
-    if world > 1:
-        dist.destroy_process_group()
+    dist.destroy_process_group()
 
 
 if __name__ == "__main__":

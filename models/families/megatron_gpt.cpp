@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::int64_t kGatedMultiple = 64;  // of the columns of a gated MLP
 
-// Megatron-LM's own default (validate_args): four times the hidden size, two thirds of it when gated.
+// Megatron-LM's own default (validate_args): four times the hidden size, two thirds of it when
+// gated.
 std::int64_t default_intermediate(std::int64_t hidden, bool gated) {
   return gated ? 4 * hidden * 2 / 3 / kGatedMultiple * kGatedMultiple : 4 * hidden;
 }
@@ -26,8 +27,9 @@ std::vector<bool> read_expert_layers(Reader& reader, std::int64_t layers) {
   }
   for (int with : reader.list<int>(key)) has.push_back(with != 0);
   if (static_cast<std::int64_t>(has.size()) != layers) {
-    reader.error(key, std::to_string(has.size()) + " values for " + std::to_string(layers) +
-                          " layers", "a 1 (experts) or a 0 (dense) for every layer");
+    reader.error(key,
+                 std::to_string(has.size()) + " values for " + std::to_string(layers) + " layers",
+                 "a 1 (experts) or a 0 (dense) for every layer");
   }
   has.resize(static_cast<std::size_t>(layers));
   return has;
@@ -58,25 +60,27 @@ void read_latent_attention(Reader& reader, Model& m) {
 
 }  // namespace
 
-// Megatron-LM's GPT, said by its launch arguments (underscores for hyphens), with their defaults.
+// Megatron-LM's GPT, said by its launch arguments (underscores for hyphens), with their defaults;
+// the sizes, which have none, are those of its first example (345 M).
 Model read_megatron_gpt(Reader& reader) {
   static const std::vector<std::string> norms{"LayerNorm", "RMSNorm"};
   static const std::vector<std::string> positions{"learned_absolute", "rope", "none"};
   Model m;
-  m.layers = reader.required_count("num_layers");
-  m.hidden = reader.required_count("hidden_size");
-  m.heads = reader.required_count("num_attention_heads");
-  m.vocabulary = reader.required_count("vocab_size");
+  m.layers = count_or(reader, "num_layers", 24);
+  m.hidden = count_or(reader, "hidden_size", 1024);
+  m.heads = count_or(reader, "num_attention_heads", 16);
+  m.vocabulary = count_or(reader, "vocab_size", 50257);
   const bool gated = flag_or(reader, "swiglu", false);
   m.activation = gated ? ActivationKind::kSwiGlu : ActivationKind::kGelu;
   m.intermediate = count_or(reader, "ffn_hidden_size", default_intermediate(m.hidden, gated));
   m.head_size = count_or(reader, "kv_channels", share(m.hidden, m.heads));
   const std::int64_t groups = count_or(reader, "num_query_groups", 1);
-  m.kv_heads = flag_or(reader, "group_query_attention", reader.has("num_query_groups")) ? groups : m.heads;
+  m.kv_heads =
+      flag_or(reader, "group_query_attention", reader.has("num_query_groups")) ? groups : m.heads;
   m.norm = static_cast<NormKind>(reader.choice("normalization", norms, 0));
   m.norm_bias = m.norm == NormKind::kLayerNorm;
   m.position = static_cast<PositionKind>(reader.choice("position_embedding_type", positions, 0));
-  m.max_positions = count_or(reader, "max_position_embeddings", 1);
+  m.max_positions = count_or(reader, "max_position_embeddings", 1024);
   m.mlp_bias = m.proj_bias = !flag_or(reader, "disable_bias_linear", false);
   m.qkv_bias = flag_or(reader, "add_qkv_bias", m.mlp_bias) || m.mlp_bias;
   m.qk_norm = flag_or(reader, "qk_layernorm", false);

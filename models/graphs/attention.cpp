@@ -48,7 +48,8 @@ TensorId flash_attention(GraphBuilder& g, const Qkv& t) {
   std::vector<TensorId> sinks;
   if (g.model().sinks)
     sinks.push_back(g.parameter("attention.sinks", {{Axis::kHeads, g.model().heads}}));
-  g.op(OpKind::kAttention, "attention", {t.q, t.k, t.v}, std::move(sinks), {out, lse});
+  g.op(OpKind::kAttention, "attention", {t.q, t.k, t.v}, std::move(sinks), {out, lse}).dropout =
+      o.dropout > 0;
   return out;
 }
 

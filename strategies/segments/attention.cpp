@@ -28,6 +28,7 @@ AttentionWork whole(const KernelContext& c, const OpGraph& g, const Op& op,
   if (w.value_size == w.head_size) w.value_size = 0;
   w.values_in_keys = g.tensor(op.inputs[2]).view_of == op.inputs[1];
   w.causal = c.causal;
+  w.dropout = op.dropout;
   w.dtype = q.dtype;
   w.direction = direction;
   return w;

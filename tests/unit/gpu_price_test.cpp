@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "hardware/attention_model.hpp"
 #include "hardware/gemm_model.hpp"
 #include "hardware/gpu.hpp"
 #include "hardware/measured_range.hpp"
@@ -114,6 +115,24 @@ TEST_CASE("attention without a causal mask does twice the FLOPs at the same effi
   const double causal = kernel_time(gpu, w, Clocks::kBurst).value;
   w.causal = false;
   CHECK(kernel_time(gpu, w, Clocks::kBurst).value / causal == Approx(2).epsilon(0.03));
+}
+
+TEST_CASE("dropout inside attention takes a ratio longer, by direction and kernel") {
+  const Gpu gpu = shipped("h200-sxm");
+  for (const int generation : {0, 2})
+    for (const auto direction : {AttentionDirection::kForward, AttentionDirection::kBackward}) {
+      AttentionWork w = attention(4096);
+      w.generation = generation;
+      w.direction = direction;
+      const double without = kernel_time(gpu, w, Clocks::kSustained).value;
+      w.dropout = true;
+      const AttentionDropout& ratios =
+          generation == 2 ? gpu.attention->second.model->dropout : gpu.attention->dropout;
+      const double ratio =
+          direction == AttentionDirection::kForward ? ratios.forward : ratios.backward;
+      CHECK(ratio > 1);
+      CHECK(kernel_time(gpu, w, Clocks::kSustained).value / without == Approx(ratio));
+    }
 }
 
 TEST_CASE(

@@ -108,6 +108,23 @@ TEST_CASE("the measured runs of the repository are read") {
   }
 }
 
+TEST_CASE("a run of which memory alone was measured counts there alone") {
+  ValidatedRun timed, sized;
+  for (ValidatedRun* r : {&timed, &sized}) r->run.scenario.resize(1);
+  timed.run.step = Seconds(1);
+  timed.step_error = 0.5;
+  sized.run.peak = Bytes(1);
+  sized.peak_error = 0.1;
+  const std::vector<ErrorSummary> both = summaries({timed, sized});
+  REQUIRE(both.size() == 2);
+  CHECK(both[0].what == "step time");
+  CHECK(both[0].mean == Approx(0.5));
+  CHECK(both[1].mean == Approx(0.1));
+  const std::vector<ErrorSummary> memory = summaries({sized});
+  REQUIRE(memory.size() == 1);
+  CHECK(memory[0].what == "peak allocated");
+}
+
 TEST_CASE("runs without a series are a series where others have one") {
   ValidatedRun named, plain;
   named.run.series = "table 5";

@@ -52,6 +52,45 @@ TEST_CASE("model: mistral has 8 kv heads and an MLP of 14,336 by default") {
   CHECK(m.intermediate == 14336);
 }
 
+TEST_CASE("model: Megatron's launch arguments have Megatron's defaults") {
+  const Model m = model_of(
+      "{model_type: megatron_gpt, num_layers: 32, hidden_size: 4096, num_attention_heads: 32, "
+      "vocab_size: 131073, max_position_embeddings: 8192}");
+  CHECK(m.intermediate == 16384);
+  CHECK(m.kv_heads == 32);
+  CHECK(m.max_positions == 8192);
+  CHECK(m.tied);
+  CHECK(m.norm == NormKind::kLayerNorm);
+  CHECK(m.activation == ActivationKind::kGelu);
+  CHECK(m.position == PositionKind::kLearned);
+  CHECK((m.qkv_bias && m.proj_bias && m.mlp_bias && m.norm_bias));
+}
+
+TEST_CASE("model: Megatron's arguments say a Llama-like model and its experts") {
+  const Model m = model_of(
+      "{model_type: megatron_gpt, num_layers: 4, hidden_size: 1024, num_attention_heads: 16, "
+      "vocab_size: 32000, num_query_groups: 4, swiglu: true, normalization: RMSNorm, "
+      "position_embedding_type: rope, disable_bias_linear: true, kv_channels: 128, num_experts: 8, "
+      "moe_ffn_hidden_size: 512, moe_shared_expert_intermediate_size: 256, "
+      "moe_layer_freq: [0, 1, 1, 1], untie_embeddings_and_output_weights: true}");
+  CHECK(m.intermediate == 4 * 1024 * 2 / 3 / 64 * 64);
+  CHECK(m.kv_heads == 4);
+  CHECK(m.head_size == 128);
+  CHECK_FALSE((m.tied || m.qkv_bias || m.proj_bias || m.mlp_bias || m.norm_bias));
+  CHECK(m.experts.count == 8);
+  CHECK(m.experts.per_token == 2);
+  CHECK(m.experts.intermediate == 512);
+  CHECK(m.experts.shared_intermediate == 256);
+  CHECK(m.expert_layers == std::vector<bool>{false, true, true, true});
+}
+
+TEST_CASE("model: a Megatron model's layers with experts are as many as its layers") {
+  CHECK_THROWS_WITH(
+      model_of("{model_type: megatron_gpt, num_layers: 4, hidden_size: 256, "
+               "num_attention_heads: 4, vocab_size: 512, num_experts: 8, moe_layer_freq: [0, 1]}"),
+      Catch::Contains("2 values for 4 layers"));
+}
+
 TEST_CASE("model: qwen2 has biases on queries, keys and values alone") {
   const Model m = model_of("model_type: qwen2");
   CHECK(m.qkv_bias);

@@ -128,6 +128,64 @@ TEST_CASE("megatron: tensor-parallel communication of backward hides behind prod
   CHECK(a.report.breakdown.exposed_communication < b.report.breakdown.exposed_communication);
 }
 
+// Of the first rank, in bytes.
+std::int64_t peak_of(const Simulation& s) { return s.report.stages.front().peak_memory.value; }
+
+TEST_CASE("megatron: a stage frees an output that it has sent", "[runtime]") {
+  S freed, kept;
+  freed.gpus = kept.gpus = 4;
+  freed.batch = kept.batch = 8;
+  freed.plan = kept.plan = "pipeline_parallel: 4, data_parallel: 1";
+  kept.runtime = without("frees_sent_outputs");
+  // Four micro-batches are alive on the first of four ranks. In the last of its forwards the
+  // output is alive either way.
+  const std::int64_t difference = peak_of(kept.run()) - peak_of(freed.run());
+  CHECK(difference >= 3 * kStream);
+  CHECK(difference <= 4 * kStream);
+}
+
+TEST_CASE("megatron: gradients of the parameters' type are added inside the product, too",
+          "[runtime]") {
+  S fused, apart;
+  fused.batch = apart.batch = 2;
+  fused.training = apart.training =
+      "precision: {parameters: fp16, compute: fp16, gradients: fp16, reduce: fp16, "
+      "optimizer_states: fp32, master_weights: true}";
+  apart.runtime = without("fused_gradient_accumulation");
+  const auto added = [](const Simulation& s) {
+    return count_named(kernels_of(s, "block backward"),
+                       "vectorized_elementwise_kernel<CUDAFunctor_add>");
+  };
+  CHECK(added(apart.run()) == added(fused.run()) + 4);  // products of a block
+}
+
+TEST_CASE("megatron: an fp32 gradient is added to by another kernel than one of two bytes",
+          "[runtime]") {
+  S scenario;
+  scenario.batch = 2;
+  scenario.runtime = without("fused_gradient_accumulation");
+  const auto kernels = kernels_of(scenario.run(), "block backward");
+  CHECK(count_named(kernels, " elementwise_kernel<CUDAFunctor_add>") == 0);
+  CHECK(std::count(kernels.begin(), kernels.end(), "elementwise_kernel<CUDAFunctor_add>") == 4 + 2);
+}
+
+TEST_CASE("megatron: a host that reads a batch's size back waits for the GPU before each forward",
+          "[runtime]") {
+  S waits, runs_ahead;
+  waits.batch = runs_ahead.batch = 4;
+  waits.runtime = "{name: megatron, behaviour: {waits_for_batch: true}}";
+  const Simulation a = waits.run(), b = runs_ahead.run();
+  const auto host_waits = [](const Simulation& s) {
+    std::int64_t n = 0;
+    for (const Step& step : s.program.ranks.front().steps)
+      n += std::holds_alternative<HostWait>(step.work);
+    return n;
+  };
+  CHECK(host_waits(a) == host_waits(b) + 4);
+  // After each wait the GPU has nothing to do until the host has the batch.
+  CHECK((a.report.step_time - b.report.step_time).value >= 4 * 500e-6);
+}
+
 TEST_CASE("megatron: the ends of a pipeline reduce a tied embedding", "[runtime]") {
   S scenario;
   scenario.gpus = 4;

@@ -54,8 +54,8 @@ void read_measurement(Reader& r, MeasuredRun& out, std::optional<double>& tokens
   out.peak = r.maybe<Bytes>("measured.peak_memory");
   out.reserved = r.maybe<Bytes>("measured.peak_reserved");
   out.out_of_memory = r.optional<bool>("measured.out_of_memory", false);
-  if (!out.step && !tokens && !out.out_of_memory)
-    r.error("name", "the run has neither a step time nor tokens a second");
+  if (!out.step && !tokens && !out.peak && !out.out_of_memory)
+    r.error("name", "the run has neither a step time nor tokens a second nor a peak of memory");
 }
 
 Value cells_of(const Table& table, const Value& row) {

@@ -34,13 +34,13 @@ std::string row_text(const ValidatedRun& r, std::size_t width) {
   const auto percent = [](bool known, double error) {
     return known ? fmt::format("{:>+7.1f} %", 100 * error) : fmt::format("{:>9}", "-");
   };
-  return fmt::format("{} {:>10} {:>10} {} {:>10} {:>10} {} {}{}\n", name,
-                     format_seconds(*r.run.step), format_seconds(r.report.step_time),
-                     percent(true, r.step_error), r.run.peak ? format_bytes(*r.run.peak) : "-",
-                     format_bytes(r.report.peak_memory),
-                     percent(r.run.peak.has_value(), r.peak_error),
-                     percent(r.run.reserved.has_value(), r.reserved_error),
-                     r.report.fits ? "" : "  predicted not to fit (WRONG)");
+  return fmt::format(
+      "{} {:>10} {:>10} {} {:>10} {:>10} {} {}{}\n", name,
+      r.run.step ? format_seconds(*r.run.step) : "-", format_seconds(r.report.step_time),
+      percent(r.timed(), r.step_error), r.run.peak ? format_bytes(*r.run.peak) : "-",
+      format_bytes(r.report.peak_memory), percent(r.run.peak.has_value(), r.peak_error),
+      percent(r.run.reserved.has_value(), r.reserved_error),
+      r.report.fits ? "" : "  predicted not to fit (WRONG)");
 }
 
 void print_rows(const Rows& rows) {

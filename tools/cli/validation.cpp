@@ -95,13 +95,16 @@ std::vector<ErrorSummary> summaries(const std::vector<ValidatedRun>& runs) {
   std::vector<double> all, peak, reserved;
   std::map<std::string, std::vector<double>> series;
   for (const ValidatedRun& r : runs) {
-    if (!r.timed()) continue;
-    all.push_back(r.step_error);
-    series[r.run.series].push_back(r.step_error);
+    if (!r.simulated()) continue;
+    if (r.timed()) {
+      all.push_back(r.step_error);
+      series[r.run.series].push_back(r.step_error);
+    }
     if (r.run.peak) peak.push_back(r.peak_error);
     if (r.run.reserved) reserved.push_back(r.reserved_error);
   }
-  std::vector<ErrorSummary> out{summarise("step time", all)};
+  std::vector<ErrorSummary> out;
+  if (!all.empty() || peak.empty()) out.push_back(summarise("step time", all));
   if (series.size() > 1)
     for (const auto& [name, errors] : series)
       out.push_back(summarise("  " + (name.empty() ? "others" : name), errors));
