@@ -242,12 +242,8 @@ class Reserved {
 
   void add(std::uint32_t pass, const MemoryChange& c, std::int32_t frame) {
     if (c.bytes.value == 0) return;
-    std::int64_t at = frame;
-    if (c.scope == MemoryScope::kPrevious) --at;
-    if (c.scope == MemoryScope::kNext) ++at;
-    if (c.scope == MemoryScope::kRank) at = frame % program_.positions;
-    if (c.scope == MemoryScope::kModel) at = program_.positions;
-    const bool outlives = c.scope == MemoryScope::kRank || c.scope == MemoryScope::kModel;
+    const std::int64_t at = program_.place_of(c, frame);
+    const bool outlives = c.outlives_frames();
     auto& known = outlives ? lasting_ : moving_;
     // A frame is a position of a micro-batch.
     const std::int64_t micro_batch = outlives || at < 0 ? 0 : at / program_.positions;

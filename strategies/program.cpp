@@ -53,6 +53,22 @@ std::string_view to_string(StreamKind s) {
   return "";
 }
 
+std::int64_t Program::place_of(const MemoryChange& change, std::int32_t frame) const {
+  switch (change.scope) {
+    case MemoryScope::kFrame:
+      return frame;
+    case MemoryScope::kPrevious:
+      return frame - 1;
+    case MemoryScope::kNext:
+      return frame + 1;
+    case MemoryScope::kRank:
+      return frame % positions;
+    case MemoryScope::kModel:
+      return positions;
+  }
+  return frame;
+}
+
 std::uint32_t Program::add_pieces(std::vector<Bytes> sizes) {
   if (sizes.size() <= 1) return 0;
   pieces.push_back(std::move(sizes));

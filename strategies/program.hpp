@@ -104,6 +104,10 @@ struct MemoryChange {
   Bytes bytes{0};
   std::uint32_t pieces = 0;  // of Program::pieces; 0: one tensor
   StreamKind pool = StreamKind::kCompute;
+
+  bool outlives_frames() const {
+    return scope == MemoryScope::kRank || scope == MemoryScope::kModel;
+  }
 };
 
 struct Kernel {
@@ -359,6 +363,8 @@ struct Program {
   std::vector<std::vector<Bytes>> pieces{{}};  // see MemoryChange
 
   std::uint32_t intern(const std::string& name);
+  // Which frame, or position where it outlives frames, a change in `frame` is of.
+  std::int64_t place_of(const MemoryChange& change, std::int32_t frame) const;
   // 0 for one piece.
   std::uint32_t add_pieces(std::vector<Bytes> sizes);
 };

@@ -63,7 +63,17 @@ void SegmentBuilder::allocate(MemoryScope scope, std::int32_t s, Bytes bytes,
                               MemoryCategory category) {
   const MemoryChange change{scope, true, category, s, context_.runtime.allocated(bytes)};
   filled_[{scope, s}] = change;
-  emit({change, Seconds(0), 0, activity_});
+  emit({change, Seconds(0), program_.intern(name_of(scope, s)), activity_});
+}
+
+std::string SegmentBuilder::name_of(MemoryScope scope, std::int32_t s) const {
+  const auto tensors = static_cast<std::int32_t>(graph_.tensors.size());
+  if (scope == MemoryScope::kRank || scope == MemoryScope::kModel) return "gradients";
+  if (s == 0) return graph_.tensor(root(graph_.output)).name;
+  if (s >= 2 && s < 2 + tensors) return graph_.tensor(s - 2).name;
+  if (s >= 2 + tensors && s < 2 + 2 * tensors)
+    return graph_.tensor(s - 2 - tensors).name + " (cast)";
+  return activity_ == Activity::kBackward ? "gradients of activations" : "temporary";
 }
 
 void SegmentBuilder::allocate(std::int32_t s, const std::vector<Bytes>& pieces) {

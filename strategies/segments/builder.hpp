@@ -60,6 +60,7 @@ class SegmentBuilder {
   // Tensors that live and die together; nothing when there are none.
   void allocate(std::int32_t slot, const std::vector<Bytes>& pieces);
   void allocate(MemoryScope scope, std::int32_t slot, Bytes bytes, MemoryCategory category);
+  std::string name_of(MemoryScope scope, std::int32_t slot) const;  // of what is there, for people
   void release(MemoryScope scope, std::int32_t slot);
   // What a slot holds that another segment of the same graph filled.
   MemoryChange filled_elsewhere(MemoryScope scope, std::int32_t slot) const;

@@ -10,9 +10,6 @@
 namespace rehearse {
 namespace {
 
-const char* kCategoryNames[] = {"parameters", "gradients", "optimizer states", "activations",
-                                "temporary buffers"};
-
 // The largest parts of the fullest stage, each with what would shrink it.
 std::vector<std::string> memory_advice(const Simulation& s, const StageReport& stage) {
   std::vector<std::size_t> order{0, 1, 2, 3, 4};
@@ -38,13 +35,19 @@ std::vector<std::string> memory_advice(const Simulation& s, const StageReport& s
              : p.training.recompute != Recompute::kFull ? "recompute: full"
                                                         : more;
     out.push_back(fmt::format("{} take {} of stage {}; what would help: {}",
-                              kCategoryNames[order[i]], format_bytes(stage.at_peak[order[i]]),
+                              memory_category_name(category), format_bytes(stage.at_peak[order[i]]),
                               stage.pipeline_stage, help));
   }
   return out;
 }
 
 }  // namespace
+
+const char* memory_category_name(MemoryCategory category) {
+  constexpr const char* kNames[kMemoryCategories] = {"parameters", "gradients", "optimizer states",
+                                                     "activations", "temporary buffers"};
+  return kNames[static_cast<std::size_t>(category)];
+}
 
 std::vector<RankMemory> memory_of_ranks(const Simulation& s, bool reserved, Process process) {
   // In inference one thread issues all products, and its workspace is among the residents.

@@ -7,6 +7,8 @@
 
 namespace rehearse {
 
+const char* memory_category_name(MemoryCategory category);
+
 // Of every simulated rank, with what the allocator reserves or (a lower bound) what is allocated
 // alone, in a process that may have trained before.
 std::vector<RankMemory> memory_of_ranks(const Simulation& s, bool reserved = true,

@@ -8,10 +8,13 @@
 #include "sim/base/error.hpp"
 #include "sim/base/format.hpp"
 #include "sim/base/suggest.hpp"
+#include "strategies/live_tensors.hpp"
+#include "strategies/memory.hpp"
 #include "tools/cli/explain/critical_path.hpp"
 #include "tools/cli/explain/kernels.hpp"
 #include "tools/cli/explain/pipeline.hpp"
 #include "tools/cli/explain/sensitivity.hpp"
+#include "tools/cli/memory_report.hpp"
 #include "tools/cli/simulation.hpp"
 
 namespace rehearse {
@@ -53,11 +56,35 @@ std::string step_time(const Scenario& scenario) {
       kernel_table(s, {}, 15));
 }
 
+// The tensors that a rank of the fullest stage holds at its peak.
+std::string tensors_at_peak(const Simulation& s) {
+  const RankProgram* fullest = nullptr;
+  Bytes peak(0);
+  for (const RankProgram& rank : s.program.ranks)
+    if (const Bytes own = rank_memory(s.program, rank, false).peak; !fullest || own > peak) {
+      fullest = &rank;
+      peak = own;
+    }
+  constexpr std::size_t kMost = 16;
+  const std::vector<LiveTensors> tensors = live_at_peak(s.program, *fullest);
+  std::string out = fmt::format("tensors of stage {} at its peak\n", fullest->pipeline_rank);
+  Bytes rest(0);
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const LiveTensors& t = tensors[i];
+    if (i >= kMost)
+      rest += t.bytes;
+    else
+      out += fmt::format("  {:<28}{:<18}{:>6} x {:>9} = {:>9}\n", t.name,
+                         memory_category_name(t.category), t.count,
+                         format_bytes(Bytes(t.bytes.value / t.count)), format_bytes(t.bytes));
+  }
+  if (rest.value > 0) out += fmt::format("  {:<66}{:>9}\n", "others", format_bytes(rest));
+  return out;
+}
+
 std::string peak_memory(const Scenario& scenario) {
   const Simulation s = simulate(scenario);
   const RunReport& r = s.report;
-  static constexpr const char* kNames[] = {"parameters", "gradients", "optimizer states",
-                                           "activations", "temporary buffers"};
   std::string out = fmt::format(
       "peak_memory = {} ({} bytes): the most that the tensors of one rank take at one time, in the "
       "order\nin which its host allocates and frees them, each rounded up to 512 bytes "
@@ -66,9 +93,11 @@ std::string peak_memory(const Scenario& scenario) {
   for (const StageReport& stage : r.stages) {
     out += fmt::format("stage {}: {} =\n", stage.pipeline_stage, format_bytes(stage.peak_memory));
     for (std::size_t i = 0; i < stage.at_peak.size(); ++i)
-      out += fmt::format("  {:<20}{:>12}  {:>20} bytes\n", kNames[i],
+      out += fmt::format("  {:<20}{:>12}  {:>20} bytes\n",
+                         memory_category_name(static_cast<MemoryCategory>(i)),
                          format_bytes(stage.at_peak[i]), format_count(stage.at_peak[i].value));
   }
+  out += tensors_at_peak(s);
   const std::int64_t parameters = r.parameters;
   out += fmt::format(
       "inputs: {} parameters; precision {}; ZeRO stage {}; micro-batch of {} x {} tokens; "
