@@ -154,7 +154,22 @@ std::vector<StageCost> PlanBounds::stages_of(const ResolvedPlan& plan) {
   }
   stages.front() += cost_of(segments_.embedding(), *plan.schedule);
   stages.back() += cost_of(segments_.head(), *plan.schedule);
+  if (runtime_.frees_sent_outputs) replace_outputs(stages, plan);
   return stages;
+}
+
+// In place of its output a stage keeps its input, which it has received. Where not all layers
+// train, not every stage keeps that.
+void PlanBounds::replace_outputs(std::vector<StageCost>& stages, const ResolvedPlan& plan) const {
+  const OpGraph& g = segments_.layer(0).graph();
+  const std::int64_t message = runtime_.allocated(g.tensor(g.input).bytes()).value;
+  const auto owner = [&](std::size_t stage) {
+    return place_of(*plan.schedule, plan.pipeline, plan.chunks, static_cast<int>(stage), 0).rank;
+  };
+  for (std::size_t s = 0; s + 1 < stages.size(); ++s) {
+    stages[s].kept -= message;
+    if (segments_.first_trainable() == 0 && owner(s) != owner(s + 1)) stages[s + 1].kept += message;
+  }
 }
 
 // Of a rank's data stream.

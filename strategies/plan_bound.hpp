@@ -62,6 +62,7 @@ class PlanBounds {
 
   const StageCost& cost_of(SegmentMaker& graph, const Schedule& schedule);
   std::vector<StageCost> stages_of(const ResolvedPlan& plan);
+  void replace_outputs(std::vector<StageCost>& stages, const ResolvedPlan& plan) const;
   std::int64_t communicating(const RankOutline& rank, const ResolvedPlan& plan);
   // Prices inside segments are those of the groups that the program has now.
   void forget_other_groups();
