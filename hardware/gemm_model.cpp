@@ -205,6 +205,8 @@ std::shared_ptr<const GemmModel> read_gemm_model(Reader& efficiency) {
   read_type_time(reader.child("type_time"), *model);
   Reader wide = reader.child("wide_output");
   model->wide_output_exposed = wide.optional<double>("exposed", model->wide_output_exposed);
+  model->narrow_output_exposed =
+      wide.optional<double>("narrow_exposed", model->wide_output_exposed);
   wide.ignore(std::array{std::string("source")});
   wide.finish();
   read_training(reader.child("training_time"), *model);
@@ -267,7 +269,9 @@ KernelEstimate estimate_gemm(const Gpu& gpu, const GemmWork& work, Clocks clocks
   if (gpu.gemm != nullptr && has_wide_output(*gpu.gemm, work)) {
     KernelEstimate e = estimate_gemm(gpu, plain(work), clocks);
     const Bytes further = bytes(KernelWork(work)) - bytes(KernelWork(plain(work)));
-    e.fixed += further / gpu.memory_bandwidth * gpu.gemm->wide_output_exposed;
+    e.fixed += further / gpu.memory_bandwidth *
+               (size_of(work.out).value > 2 ? gpu.gemm->wide_output_exposed
+                                            : gpu.gemm->narrow_output_exposed);
     return e;
   }
   const FlopsPerSecond peak = gpu.peak_of(work.dtype);

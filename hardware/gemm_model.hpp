@@ -53,7 +53,8 @@ struct GemmModel {
   // that further traffic that shows, as a part of its time at the datasheet's bandwidth. 0: not
   // measured, and then it counts in the roofline alone.
   double wide_output_exposed = 0;
-  GemmTrainingTime training;  // applies at sustained clocks
+  double narrow_output_exposed = 0;  // of adding to an output of two bytes
+  GemmTrainingTime training;         // applies at sustained clocks
   // What that curve misses. Layouts that have one and occur in training only, dgrad and wgrad, take
   // curve and table at burst clocks too.
   GemmTrainingTables training_tables;
