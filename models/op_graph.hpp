@@ -124,6 +124,7 @@ struct Op {
   int ring = 1;   // attention: ranks around which keys and values travel (ring attention)
   int parts = 1;  // arrange, join: expert-parallel ranks that rows come from
   std::vector<std::int64_t> groups{};  // grouped linear: rows of each expert
+  double unseen = 0;  // product: the share of its calls whose number of rows is new to the process
   // What the code around it keeps alive until it is done.
   std::vector<TensorId> holds{};
 };
@@ -166,6 +167,7 @@ struct ExpertLayout {
   int ranks = 1;                   // that share the experts
   std::vector<std::int64_t> rows;  // of each expert of this rank; empty: all experts, even load
   bool grouped = false;            // one grouped product over all, else expert by expert
+  double unseen = 0;               // Op::unseen of products expert by expert
   bool gathers_tokens = false;     // all-gather and reduce-scatter, not all-to-all
   bool cut = false;                // each expert is cut over the tensor-parallel ranks
 };

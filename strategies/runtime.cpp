@@ -50,6 +50,7 @@ KernelTemplate read_kernel(const Value& v, Diagnostics& d) {
 PassTemplate read_pass(Reader r) {
   PassTemplate p;
   p.host = r.optional<Seconds>("host", Seconds(0));
+  p.host_unseen = r.optional<Seconds>("host_unseen", Seconds(0));
   const Value& kernels = r.raw("kernels");
   if (kernels.is_list()) {
     for (const Value& k : kernels.as_list()) p.kernels.push_back(read_kernel(k, r.diagnostics()));

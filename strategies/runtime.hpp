@@ -43,8 +43,13 @@ struct KernelTemplate {
 
 struct PassTemplate {
   Seconds host{0};  // the operator's own cost; every kernel adds Runtime::host_per_kernel
+  // And what one of its products takes more when its shape is new to the process: the matrix
+  // library chooses a kernel for it then.
+  Seconds host_unseen{0};
   std::vector<KernelTemplate> kernels;
   Traffic temporary;  // memory that lives only while it runs
+
+  Seconds host_of(const Op& op) const { return host + op.unseen * host_unseen; }
 };
 
 struct OperatorTemplate {

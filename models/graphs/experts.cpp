@@ -108,8 +108,10 @@ class ExpertGraph {
     for (std::size_t i = 0; i < rows_.size(); ++i) {
       const std::string name = "expert" + std::to_string(i) + ".";
       const TensorId up = g_.linear(name + "up", parts[i], gate_up(), e_.bias);
+      g_.last().unseen = layout_.unseen;
       const TensorId y = g_.swiglu(name + "swiglu", up, inner(), name + "silu");
       results.push_back(g_.linear(name + "down", y, hidden(), e_.bias));
+      g_.last().unseen = layout_.unseen;
     }
     const TensorId out = g_.activation("join_out", {received_dim(), hidden()}, g_.compute_dtype());
     held_ = results;

@@ -16,6 +16,10 @@ ExpertLayout expert_layout(const ResolvedPlan& plan, const Model& model, const R
   out.rows = fullest_rank(
       expert_rows(plan.training.expert_load, tokens * e.per_token, tokens, e.count), plan.expert);
   out.grouped = runtime.groups_experts;
+  // Training on fresh batches has had all numbers of rows before long.
+  if (plan.training.repeats_batch)
+    out.unseen = unseen_rows(tokens * e.per_token / e.count, tokens,
+                             model.layers * static_cast<std::int64_t>(out.rows.size()));
   out.gathers_tokens = plan.plan.expert_dispatch == ExpertDispatch::kAllGather;
   out.cut = plan.expert_tensor > 1;
   return out;

@@ -113,7 +113,7 @@ void SegmentBuilder::input_gradients(const Op& op, GradKind of, bool alone) {
     std::vector<Kernel> list;
     if (of == GradKind::kParameters) list = other_gradient_kernels(context_, graph_, op);
     if (list.empty()) list = input_gradient_kernels(context_, graph_, op, alone);
-    kernels(list, op, pass.host);
+    kernels(list, op, pass.host_of(op));
   }
   backward_communication(op);
   for (TensorId in : later) contribute(in, op, pass_through);
@@ -179,7 +179,7 @@ void SegmentBuilder::weight_gradients(const Op& op, GradientStore asked, bool pr
   if (temporary) allocate(scratch, computed);
   if (product)
     kernels(weight_gradient_kernels(context_, graph_, op, store != GradientStore::kFresh), op,
-            rt.of(op.kind).backward.host);
+            rt.of(op.kind).backward.host_of(op));
   for (TensorId p : op.parameters) store_gradient(p, op, store);
   if (temporary) release(MemoryScope::kFrame, scratch);
 }

@@ -89,7 +89,8 @@ void SegmentBuilder::forward_kernels_of(const Op& op) {
     for (Kernel& k : list)
       if (auto* product = std::get_if<GemmWork>(&k.work))
         product->n = std::llround(again(op) * static_cast<double>(product->n));
-  kernels(list, op, template_of(context_.runtime, graph_, op).forward.host);
+  const PassTemplate& pass = template_of(context_.runtime, graph_, op).forward;
+  kernels(list, op, activity_ == Activity::kRecompute ? pass.host : pass.host_of(op));
   forward_communication(op);
 }
 

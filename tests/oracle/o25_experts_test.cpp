@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 
+#include "strategies/expert/load.hpp"
 #include "tests/oracle/ideal.hpp"
 
 // O25. A mixture of experts over e expert-parallel ranks: each of a rank's T tokens goes to k
@@ -82,6 +83,29 @@ TEST_CASE("o25: a step is as slow as the rank with the most rows") {
   // are 3 x 3 x 2 x 64 x 4096 FLOPs a row.
   const double row = 9 * 2 * 64 * 4096 / kIdealPeak;
   CHECK(zipf - uniform == Approx((188 - 64) * row).epsilon(0.02));
+}
+
+// A host of a hundredth of the speed leaves the GPU waiting, so a step takes what its host takes:
+// of an expert's two products two calls forward and four backward, each more by `host_unseen` where
+// its rows are new.
+TEST_CASE("o25: on one repeated batch the host pays for numbers of rows that are new") {
+  const auto step = [](const std::string& batches, const std::string& grouped) {
+    const std::string text =
+        "model: {model_type: mixtral, hidden_size: 64, intermediate_size: 64, num_attention_heads: "
+        "1, num_key_value_heads: 1, num_hidden_layers: 3, vocab_size: 64, num_local_experts: 8, "
+        "num_experts_per_tok: 2}\n"
+        "cluster: {name: h200-1, host: {speed: 0.01}}\n"
+        "runtime: {name: pytorch-eager, behaviour: {groups_experts: " +
+        grouped +
+        "}}\ntraining: {sequence_length: 1024, micro_batch_size: 1, global_batch_size: 1, "
+        "precision: bf16, batches: " +
+        batches + "}\n";
+    return simulate(read_scenarios(parse_text(text, "t"), "t").front()).report.step_time.value;
+  };
+  const double calls = 2 * 77e-6 + 4 * 72e-6;
+  const double expected = 100 * 3 * 8 * unseen_rows(256, 1024, 3 * 8) * calls;
+  CHECK(step("repeated", "false") - step("fresh", "false") == Approx(expected).epsilon(0.01));
+  CHECK(step("repeated", "true") == Approx(step("fresh", "true")).epsilon(1e-3));
 }
 
 namespace {

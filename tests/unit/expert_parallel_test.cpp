@@ -45,6 +45,15 @@ TEST_CASE("expert load: the fullest rank stands for all", "[experts]") {
   CHECK(expert_rows({}, 10, 10, 8) == std::vector<std::int64_t>{2, 1, 1, 1, 2, 1, 1, 1});
 }
 
+// The chance that a number of rows is new falls with every draw; where rows spread further, fewer
+// have been there; where every token goes to every expert, all are alike.
+TEST_CASE("expert load: numbers of rows that a benchmark has not had", "[experts]") {
+  CHECK(unseen_rows(1024, 4096, 64) > unseen_rows(1024, 4096, 128));
+  CHECK(unseen_rows(4096, 16384, 64) > unseen_rows(1024, 4096, 64));
+  CHECK(unseen_rows(1024, 4096, 0) == Approx(1).margin(1e-3));
+  CHECK(unseen_rows(4096, 4096, 64) == 0);
+}
+
 TEST_CASE("expert parallelism: groups are innermost, replicas of experts the rest", "[experts]") {
   ResolvedPlan plan;
   plan.data = 8;
