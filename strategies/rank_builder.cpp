@@ -287,7 +287,7 @@ class RankBuilder {
     }
     for (std::size_t i : c.units) {
       data_->before_forward(writer_, units_[i]);
-      writer_.segment(units_[i].segments->forward(), units_[i].position);
+      data_->forward(writer_, units_[i]);
       if (plan_.plan.offload.activations) activations_.after_forward(writer_, units_[i]);
       data_->after_forward(writer_, units_[i]);
     }

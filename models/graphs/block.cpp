@@ -24,11 +24,15 @@ OpGraph build_block(const Model& model, const GraphOptions& options, LayerKind k
   g.make_trainable(kind.trains);
   const TensorId in =
       g.input("block_in", g.tokens({{Axis::kHidden, model.hidden}}), g.residual_dtype());
-  TensorId y = g.adapter("attention_adapter", attention(g, g.norm("norm1", in)));
+  // What a module is called with lives until it returns.
+  const TensorId normed = g.norm("norm1", in);
+  TensorId y = g.adapter("attention_adapter", attention(g, normed));
+  g.last().holds.push_back(normed);
   const TensorId middle = g.add("add1", in, g.dropout("proj_dropout", y));
   const TensorId x = g.norm("norm2", middle);
   y = g.adapter("mlp_adapter", kind.experts ? expert_mlp(g, x)
                                             : mlp(g, x, "", model.intermediate, model.mlp_bias));
+  g.last().holds.push_back(x);
   const TensorId out = g.add("add2", middle, g.dropout("mlp_dropout", y));
   return g.finish(in, out);
 }

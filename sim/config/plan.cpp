@@ -88,6 +88,7 @@ void read_zero(Reader& r, bool megatron, Plan& plan) {
   plan.gradient_sync = static_cast<GradientSync>(r.choice("gradient_sync", kSync, 0));
   plan.gradient_reduction =
       static_cast<GradientReduction>(r.choice("gradient_reduction", kReduction, megatron ? 1 : 0));
+  plan.states_bucket_size = r.has("bucket_size");
   plan.bucket_size = r.optional<Bytes>("bucket_size", plan.bucket_size);
   if (plan.bucket_size.value <= 0) r.error("bucket_size", "expected a size above zero");
 }

@@ -160,6 +160,7 @@ struct Plan {
   GradientSync gradient_sync = GradientSync::kOverlap;
   GradientReduction gradient_reduction = GradientReduction::kLastMicroBatch;
   Bytes bucket_size{25 << 20};
+  bool states_bucket_size = false;  // else the framework's own first bucket
   // Blocking: computing stops while a rank sends, and the host waits for every message.
   PipelineMessages pipeline_messages = PipelineMessages::kOverlap;
   Offload offload;

@@ -55,6 +55,10 @@ Elements DataContext::padded(const Elements& of) const {
   return {s.shared * replicas_of(false), s.experts * replicas_of(true)};
 }
 
+void DataParallel::forward(StepWriter& w, const Unit& unit) {
+  w.segment(unit.segments->forward(), unit.position);
+}
+
 void run_backward(StepWriter& w, const Unit& unit, BackwardPart part, GradientStore store) {
   if (!unit.segments->has_backward()) return;
   switch (part) {

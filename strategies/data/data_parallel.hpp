@@ -52,6 +52,7 @@ class DataParallel {
   virtual void restore(const State&) {}
   virtual void begin_step(StepWriter&) {}
   virtual void before_forward(StepWriter&, const Unit&) {}
+  virtual void forward(StepWriter&, const Unit&);
   virtual void after_forward(StepWriter&, const Unit&) {}
   virtual void before_backward(StepWriter&, const Unit&) {}
   // Runs the unit's backward. `first` and `last`: the first and last micro-batch of the step that

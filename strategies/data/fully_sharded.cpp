@@ -61,6 +61,15 @@ class FullySharded final : public DataParallel {
     use(w, u, true);
   }
 
+  // The model has returned before the loss.
+  void forward(StepWriter& w, const Unit& u) override {
+    if (!has_loss(u)) return DataParallel::forward(w, u);
+    for (const SegmentId s : u.segments->forward_pieces()) {
+      w.segment(s, u.position);
+      after_forward(w, u);
+    }
+  }
+
   void after_forward(StepWriter& w, const Unit& u) override {
     if (c_.plan.plan.zero_stage == 3 && !is_edge(u)) reshard(w, group_of(u));
     if (c_.plan.plan.zero_stage == 3 && last_of_root(u)) reshard(w, group_of(u));

@@ -23,9 +23,9 @@ class SegmentBuilder {
   enum class Part : std::uint8_t { kAll, kInputs, kWeights };
 
   // Runs operators [0, end) in forward and leaves alive what `keep` names (roots of tensors); what
-  // `held` names dies with the last operator.
+  // `held` names dies with the last operator. In pieces, it is cut behind the logits.
   void forward(const std::set<TensorId>& keep, std::size_t end, Activity activity,
-               const std::set<std::string>& held = {});
+               const std::set<std::string>& held = {}, bool pieces = false);
   void backward(GradientStore store, Part part, bool pieces);
 
   // What backward needs of forward, and of forward under the chosen recomputation.

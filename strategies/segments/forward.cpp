@@ -129,7 +129,7 @@ void SegmentBuilder::forward_operator(const Op& op, const std::set<TensorId>& ke
 }
 
 void SegmentBuilder::forward(const std::set<TensorId>& keep, std::size_t end, Activity activity,
-                             const std::set<std::string>& held) {
+                             const std::set<std::string>& held, bool pieces) {
   activity_ = activity;
   pending_host_ += context_.runtime.host_per_module;
   const bool again = activity == Activity::kRecompute;
@@ -144,12 +144,16 @@ void SegmentBuilder::forward(const std::set<TensorId>& keep, std::size_t end, Ac
       if (i >= r.begin && i < r.end) return &r;
     return nullptr;
   };
+  const auto fused_away = [&](TensorId r) {  // never there
+    return std::any_of(runs.begin(), runs.end(),
+                       [&](const FusedRun& f) { return f.inside.contains(r); });
+  };
   std::map<TensorId, std::size_t> last_use;
   for (std::size_t i = 0; i < end; ++i) {
     const FusedRun* run = run_of(i);
     for (const auto* list : {&graph_.ops[i].inputs, &graph_.ops[i].outputs, &graph_.ops[i].holds})
       for (TensorId t : *list)
-        if (!run || !run->inside.contains(root(t))) last_use[root(t)] = run ? run->end - 1 : i;
+        if (!fused_away(root(t))) last_use[root(t)] = run ? run->end - 1 : i;
   }
   for (auto& [r, at] : last_use)
     if (held.contains(graph_.tensor(r).name)) at = end - 1;
@@ -164,6 +168,7 @@ void SegmentBuilder::forward(const std::set<TensorId>& keep, std::size_t end, Ac
         continue;
       release_root(r);
     }
+    if (pieces && graph_.tensor(graph_.ops[i].outputs[0]).name == "logits") cut({});
   }
   // An operator that saves only what it reads has made its casts when recomputation stops there.
   if (end < graph_.ops.size() && (!backward_.saved[end].empty() || saves_weight(graph_.ops[end])))

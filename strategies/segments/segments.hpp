@@ -60,6 +60,9 @@ class SegmentMaker {
   // Under full recomputation the forward keeps its input alone, and backward runs it again first;
   // under that of operators it keeps some results besides, and backward the rest.
   SegmentId forward();
+  // The same in two where there is a loss: what the model does, and what comes after it has
+  // returned.
+  std::vector<SegmentId> forward_pieces();
   // Forward without autograd: activations live until their last use, or to the end where the
   // program holds them (Runtime::held_tensors).
   SegmentId inference();

@@ -34,6 +34,17 @@ TEST_CASE("block: llama's operators in order") {
         "norm1 qkv rotary attention proj add1 norm2 up swiglu down add2");
 }
 
+// attention(norm1(x)) and mlp(norm2(x)) hold what they are called with until they return.
+TEST_CASE("block: what a module is called with lives until its last operator") {
+  const OpGraph g = block_of(kGpt);
+  for (const auto& [last, held] : {std::pair{"proj", "norm1_out"}, std::pair{"down", "norm2_out"}})
+    for (const Op& op : g.ops)
+      if (op.name == last) {
+        REQUIRE(op.holds.size() == 1);
+        CHECK(g.tensor(op.holds.front()).name == held);
+      }
+}
+
 TEST_CASE("block: gpt2's operators in order") {
   CHECK(op_names(block_of(kGpt)) == "norm1 qkv attention proj add1 norm2 up gelu down add2");
 }

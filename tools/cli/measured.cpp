@@ -79,8 +79,8 @@ Json plan_of(const Json& row) {
     out["context_parallel"] = p.value("dp", 1);
     out["context_parallel_method"] = "ulysses";
   }
-  if (p.contains("bucket_mb"))
-    out["bucket_size"] = fmt::format("{} MiB", p.at("bucket_mb").get<int>());
+  if (kind == "ddp" || kind == "zero1")
+    out["bucket_size"] = fmt::format("{} MiB", p.value("bucket_mb", 25));
   return out;
 }
 
