@@ -13,6 +13,12 @@ namespace {
 
 double error_of(double predicted, double measured) { return (predicted - measured) / measured; }
 
+// Allocated before the first step.
+Bytes model_bytes(const Simulation& s) {
+  const RankProgram& rank = s.program.ranks.front();
+  return rank.parameters + rank.persistent_gradients + rank.buffers - s.runtime.workspace;
+}
+
 double error_of(Bytes predicted, const std::optional<Bytes>& measured) {
   return measured
              ? error_of(static_cast<double>(predicted.value), static_cast<double>(measured->value))
@@ -30,6 +36,9 @@ ValidatedRun validate_run(MeasuredRun run, bool kernels) {
     if (process_of(out.run, simulation) == Process::kTrainedBefore)
       report_memory(simulation, memory_of_ranks(simulation, true, Process::kTrainedBefore));
     out.report = simulation.report;
+    const Bytes left = left_over(out.run, simulation);
+    out.report.peak_memory += left;
+    out.report.peak_reserved += left;
     if (kernels) out.kernels = compare_kernels(out.run, simulation);
   } catch (const UserError& e) {
     out.run.refused = e.diagnostics().front().message;
@@ -60,12 +69,18 @@ std::vector<double> ranks(const std::vector<double>& values) {
 }  // namespace
 
 Process process_of(const MeasuredRun& run, const Simulation& simulation) {
-  const RankProgram& rank = simulation.program.ranks.front();
   const Bytes workspaces = simulation.runtime.workspace;
   if (!run.before_steps || workspaces.value == 0) return Process::kFresh;
-  const Bytes model = rank.parameters + rank.persistent_gradients + rank.buffers - workspaces;
   const Bytes one(workspaces.value / 2);
-  return *run.before_steps < model + one ? Process::kFresh : Process::kTrainedBefore;
+  return *run.before_steps < model_bytes(simulation) + one ? Process::kFresh
+                                                           : Process::kTrainedBefore;
+}
+
+Bytes left_over(const MeasuredRun& run, const Simulation& simulation) {
+  const Bytes known = model_bytes(simulation) + simulation.runtime.workspace;
+  const Bytes least(256 << 20);  // less may be rounding
+  if (!run.before_steps || *run.before_steps < known + least) return Bytes(0);
+  return *run.before_steps - known;
 }
 
 std::vector<ValidatedRun> validate_runs(std::vector<MeasuredRun> runs,

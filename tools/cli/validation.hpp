@@ -32,6 +32,9 @@ struct ValidationOptions {
 // allocated for good, were there before the first step.
 Process process_of(const MeasuredRun& run, const Simulation& simulation);
 
+// What models before it in that process had not given back, beyond those: it is in the peaks.
+Bytes left_over(const MeasuredRun& run, const Simulation& simulation);
+
 // Simulates every run; the order is kept. A plan that cannot be simulated becomes
 // a refused run.
 std::vector<ValidatedRun> validate_runs(std::vector<MeasuredRun> runs,
