@@ -59,7 +59,7 @@ void TimedClocks::wait_for_issue(std::size_t l, std::int64_t time) {
   const std::int64_t issued = issue(time);
   Ready& w = waits(l);
   flows.settle(w);
-  now->waited_for_host += issued > std::max(w.at, flows.now());
+  wait_for_host(issued > std::max(w.at, flows.now()));
   w.at = std::max(w.at, issued);
 }
 
@@ -68,7 +68,7 @@ void TimedClocks::place(std::int64_t time, std::int64_t after, const Slowdowns& 
   const std::int64_t otherwise = std::max(of.free, std::exchange(waits(kCompute), Ready{}).at);
   const std::int64_t start = std::max(otherwise, after);
   ++tasks;
-  now->waited_for_host += after > otherwise;
+  wait_for_host(after > otherwise);
   if (!classes || start + time <= flows.now()) {
     finish_work(start, time);
     return;
@@ -88,7 +88,7 @@ void TimedClocks::pass(const Run& merged) {
   if (merged.duration == 0) return;
   const std::int64_t otherwise =
       std::max(lane(kCompute).free, std::exchange(waits(kCompute), Ready{}).at);
-  now->waited_for_host += after > otherwise;
+  wait_for_host(after > otherwise);
   ++tasks;
   finish_work(std::max(otherwise, after), merged.duration);
 }
@@ -133,6 +133,24 @@ void TimedClocks::own(Flow flow) {
     last_waiter_.resize(flow + 1, kNobody);
   }
   owners_[flow] = {static_cast<std::uint32_t>(index), step()};
+}
+
+void TimedClocks::ended(Flow flow) {
+  const Owner of = owners_[flow];
+  ended(of.rank, of.step, flows.now());
+  std::int64_t& first = first_starts_[static_cast<std::size_t>(of.step)];
+  first = std::min(first, flows.start(flow));
+}
+
+std::optional<std::int64_t> TimedClocks::first_start(int step) const {
+  bool done = true;  // what was before
+  std::int64_t first = first_starts_[static_cast<std::size_t>(step)];
+  flows.for_each_open([&](Flow f) {
+    done &= owners_[f].step >= step;
+    if (flows.under_way(f) && owners_[f].step == step) first = std::min(first, flows.start(f));
+  });
+  if (!done) return {};
+  return first;
 }
 
 void TimedClocks::tell(Flow flow) {

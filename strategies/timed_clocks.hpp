@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -36,7 +37,8 @@ class TimedClocks {
               classes ? &classes->rates() : nullptr, kClockLanes),
         ranks(program.ranks.size()),
         ends(static_cast<std::size_t>(steps), std::vector<std::int64_t>(program.ranks.size(), 0)),
-        launch_latency_(prices.launch_latency()) {}
+        launch_latency_(prices.launch_latency()),
+        first_starts_(ends.size(), std::numeric_limits<std::int64_t>::max()) {}
 
   // A rank is turned to: `issued` where it goes on with that run of its, beside its program.
   void turn_to(std::size_t rank, IssuedRun* issued = nullptr) {
@@ -47,6 +49,10 @@ class TimedClocks {
 
   int step() const { return run != nullptr ? run->step : now->step; }
   std::int64_t& host() { return run != nullptr ? run->host : now->host; }
+  // A task could have started, had the host issued it.
+  void wait_for_host(bool waits) {
+    now->waited_for_host[static_cast<std::size_t>(step())] += waits;
+  }
   TimedLane& lane(std::size_t l) { return now->lanes[l]; }
   // What the next task of a lane waits for.
   Ready& waits(std::size_t l) {
@@ -85,6 +91,11 @@ class TimedClocks {
     std::int64_t& end = ends[static_cast<std::size_t>(step)][rank];
     end = std::max(end, time);
   }
+  // One of its flows has ended.
+  void ended(Flow flow);
+  // When the first of a step's flows began, of those that have; nothing: flows of a step before
+  // have yet to end.
+  std::optional<std::int64_t> first_start(int step) const;
   // Wakes who has waited for a flow.
   void tell(Flow flow);
 
@@ -123,6 +134,7 @@ class TimedClocks {
   };
 
   std::int64_t launch_latency_;
+  std::vector<std::int64_t> first_starts_;  // by step: of flows that have ended
   std::vector<Owner> owners_;
   std::vector<std::uint32_t> last_waiter_;  // by flow
   std::vector<Waiter> waiters_;

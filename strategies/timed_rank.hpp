@@ -75,7 +75,8 @@ struct TimedRank {
   std::array<std::uint32_t, kGroupKinds> met{};
   std::vector<const ClockOp*> gathered;  // runs that have no task yet
   std::deque<IssuedRun> runs;
-  std::uint64_t waited_for_host = 0;  // tasks that did
+  std::vector<std::uint64_t> waited_for_host;  // by step: tasks that did
+  std::int64_t issued = 0;                     // when the host had issued its last step
 
   const std::vector<std::int32_t>& members(GroupKind g) const {
     return rank->groups[static_cast<std::size_t>(g)];

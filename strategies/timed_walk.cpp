@@ -8,6 +8,7 @@
 #include "strategies/phases.hpp"
 #include "strategies/timed_groups.hpp"
 #include "strategies/timed_periods.hpp"
+#include "strategies/timed_steps.hpp"
 
 namespace rehearse {
 namespace {
@@ -24,7 +25,8 @@ class TimedWalk : private TimedClocks {
         steps_(steps),
         codes_(program, cluster, prices, true),
         groups_(*this),
-        periods_(ranks, groups_.open(), flows) {
+        periods_(*this, groups_.open()),
+        last_step_(*this, groups_.open()) {
     for (std::uint32_t r = 0; r < ranks.size(); ++r) ranks[r] = initial(r);
   }
 
@@ -33,24 +35,27 @@ class TimedWalk : private TimedClocks {
     for (std::size_t r = 0; r < ranks.size(); ++r) awake.push_back(r);
     for (;;) {
       advance_awake();
-      if (flows.late()) return {};
+      if (flows.late() || too_many_classes) return {};
+      if (last_step_.leave_out()) return found();
       periods_.leave_out();
       const auto event = flows.next();
       if (!event) break;
       happen(*event);
     }
-    if (flows.late() || too_many_classes) return {};
     for (const TimedRank& r : ranks)
       if (r.step < steps_)
         throw std::logic_error("the program's ranks wait for each other for ever");
+    return found();
+  }
+
+ private:
+  StepTimes found() const {
     StepTimes out =
         slowest_step(program_, ends.back(),
                      ends.size() > 1 ? ends[ends.size() - 2] : std::vector<std::int64_t>{});
     out.tasks = tasks;
     return out;
   }
-
- private:
   TimedRank initial(std::uint32_t number) {
     TimedRank out;
     const RankProgram& rank = program_.ranks[number];
@@ -61,6 +66,7 @@ class TimedWalk : private TimedClocks {
     out.apart =
         meets(GroupKind::kTensor) || meets(GroupKind::kContext) || meets(GroupKind::kExpert);
     out.events.resize(static_cast<std::size_t>(rank.events));
+    out.waited_for_host.resize(static_cast<std::size_t>(steps_) + 1, 0);
     out.stretches = long_stretches(rank.steps);
     const bool apart = classes || out.apart || transfers.network().inside_meets();
     std::vector<TransferId> inside;
@@ -89,7 +95,6 @@ class TimedWalk : private TimedClocks {
 
   void happen(const FlowSchedule::Event& event) {
     const Owner of = owner(event.id);
-    if (!event.broken) ended(of.rank, of.step, flows.now());
     TimedRank& rank = ranks[of.rank];
     if (!rank.runs.empty() && rank.runs.front().guard == event.id) {
       turn_to(of.rank, &rank.runs.front());
@@ -99,6 +104,8 @@ class TimedWalk : private TimedClocks {
       else
         finish(run->guarded);
       awake.push_back(of.rank);
+    } else {
+      ended(event.id);
     }
     tell_all(event.id);
   }
@@ -267,7 +274,7 @@ class TimedWalk : private TimedClocks {
     if (!known(kCompute) || !known(op.lane)) return false;
     const std::int64_t issued = issue(op.host), free = lane(kCompute).free;
     Ready& w = waits(kCompute);
-    now->waited_for_host += issued > std::max(free, w.at);
+    wait_for_host(issued > std::max(free, w.at));
     w.at = std::max(w.at, issued);
     waits(op.lane).at = std::max({waits(op.lane).at, free, w.at});
     meet(op);
@@ -334,7 +341,7 @@ class TimedWalk : private TimedClocks {
     inbox.erase(it);
     const std::int64_t issued = issue(host);
     const bool is_there = flows.settle(sent);
-    now->waited_for_host += issued > (is_there ? sent.at : std::max(sent.at, flows.now()));
+    wait_for_host(issued > (is_there ? sent.at : std::max(sent.at, flows.now())));
     sent.at = std::max(sent.at, issued) + latency;
     sent.plus += latency;
     ++tasks;
@@ -401,6 +408,7 @@ class TimedWalk : private TimedClocks {
       }
       if (!flush()) return;
       now->call = 0;
+      now->issued = now->host;
       ++now->step;
     }
   }
@@ -411,6 +419,7 @@ class TimedWalk : private TimedClocks {
   ClockCodes codes_;
   TimedGroups groups_;
   TimedPeriods periods_;
+  TimedSteps last_step_;
 };
 
 }  // namespace

@@ -294,7 +294,7 @@ void FlowSchedule::settle_rates() {
 }
 
 void FlowSchedule::describe(const Ready& r, std::vector<std::int64_t>& out) const {
-  out.push_back(std::max<std::int64_t>(0, r.at - now_));
+  out.push_back(to_come(r.at));
   describe(r.after, out);
   out.push_back(r.after == kNone ? 0 : r.plus);
 }

@@ -79,6 +79,14 @@ class FlowSchedule {
   void describe(std::vector<std::int64_t>& out) const;
   void describe(const Ready& r, std::vector<std::int64_t>& out) const;
   void describe(Id flow, std::vector<std::int64_t>& out) const;
+  // All that have not ended.
+  template <class Visit>
+  void for_each_open(const Visit& visit) const {
+    for (const Lane& lane : lanes_)
+      for (std::size_t i = lane.first; i < lane.flows.size(); ++i) visit(lane.flows[i]);
+  }
+  // A time as it is told in these numbers: those that have passed are all the same.
+  std::int64_t to_come(std::int64_t time) const { return std::max<std::int64_t>(-1, time - now_); }
   // From now on it is so much later, and all that is to come, too. What depends on flows that have
   // ended has been settled.
   void shift(std::int64_t ps);
@@ -87,6 +95,10 @@ class FlowSchedule {
 
   std::int64_t now() const { return now_; }
   bool ended(Id id) const { return flows_[id].state == State::kEnded; }
+  // Not a guard, and it has begun.
+  bool under_way(Id id) const {
+    return flows_[id].kind == Kind::kFlow && flows_[id].state == State::kRunning;
+  }
   std::int64_t end(Id id) const { return flows_[id].end; }
   std::int64_t start(Id id) const { return flows_[id].start; }
   // Something was to start before the present: then times are not to be relied on.
