@@ -7,7 +7,8 @@ namespace rehearse {
 bool TimedClocks::block(Flow on) {
   (run != nullptr ? run->blocked_on : now->blocked_on) = on;
   const auto waiter = static_cast<std::uint32_t>(waiters_.size());
-  waiters_.push_back({static_cast<std::uint32_t>(index), std::exchange(last_waiter_[on], waiter)});
+  waiters_.push_back(
+      {static_cast<std::uint32_t>(index), std::exchange(owners_[on].last_waiter, waiter)});
   return false;
 }
 
@@ -128,15 +129,15 @@ void TimedClocks::move(std::size_t l, std::int64_t time, TransferId transfer) {
 }
 
 void TimedClocks::own(Flow flow) {
-  if (owners_.size() <= flow) {
-    owners_.resize(flow + 1);
-    last_waiter_.resize(flow + 1, kNobody);
-  }
-  owners_[flow] = {static_cast<std::uint32_t>(index), step()};
+  const Owner owner{static_cast<std::uint32_t>(index), step(), kNobody};
+  if (flow == owners_.size())
+    owners_.push_back(owner);
+  else
+    owners_[flow] = owner;
 }
 
 void TimedClocks::ended(Flow flow) {
-  const Owner of = owners_[flow];
+  const Owner& of = owners_[flow];
   ended(of.rank, of.step, flows.now());
   std::int64_t& first = first_starts_[static_cast<std::size_t>(of.step)];
   first = std::min(first, flows.start(flow));
@@ -154,7 +155,7 @@ std::optional<std::int64_t> TimedClocks::first_start(int step) const {
 }
 
 void TimedClocks::tell(Flow flow) {
-  std::uint32_t waiter = std::exchange(last_waiter_[flow], kNobody);
+  std::uint32_t waiter = std::exchange(owners_[flow].last_waiter, kNobody);
   for (; waiter != kNobody; waiter = waiters_[waiter].next) {
     TimedRank& rank = ranks[waiters_[waiter].rank];
     if (rank.blocked_on == flow) rank.blocked_on = kNoFlow;

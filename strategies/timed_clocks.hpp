@@ -25,6 +25,7 @@ class TimedClocks {
   using Flow = FlowSchedule::Id;
   using Ready = FlowSchedule::Ready;
   static constexpr Flow kNoFlow = FlowSchedule::kNone;
+  static constexpr std::uint32_t kNobody = static_cast<std::uint32_t>(-1);
   static constexpr auto kCompute = static_cast<std::size_t>(StreamKind::kCompute);
   // Where the compute stream has its flows and guards: in its place are the promises of its runs.
   static constexpr std::size_t kWorkLane = kHostLane;
@@ -32,9 +33,9 @@ class TimedClocks {
   TimedClocks(const Program& program, const Cluster& cluster, int steps, const Prices& prices)
       : transfers(program, cluster, prices),
         classes(classes_of(cluster)),
-        flows(transfers.all(), transfers.network().links(),
-              program.ranks.size() * (kClockLanes + kGroupKinds),
-              classes ? &classes->rates() : nullptr, kClockLanes),
+        flows(transfers.all(), transfers.network().links(), program.ranks.size() * kClockLanes,
+              classes ? &classes->rates() : nullptr, kClockLanes,
+              program.ranks.size() * kGroupKinds),
         ranks(program.ranks.size()),
         ends(static_cast<std::size_t>(steps), std::vector<std::int64_t>(program.ranks.size(), 0)),
         launch_latency_(prices.launch_latency()),
@@ -102,8 +103,9 @@ class TimedClocks {
   struct Owner {
     std::uint32_t rank = 0;
     int step = 0;
+    std::uint32_t last_waiter = kNobody;  // of waiters_
   };
-  Owner owner(Flow flow) const { return owners_[flow]; }
+  const Owner& owner(Flow flow) const { return owners_[flow]; }
 
   Transfers transfers;
   std::optional<SlowdownClasses> classes;  // where kernels and collectives slow each other
@@ -127,7 +129,6 @@ class TimedClocks {
   // What is still to end before the lane is free.
   Flow last(std::size_t l) { return run != nullptr && l == kCompute ? run->working : lane(l).last; }
 
-  static constexpr std::uint32_t kNobody = static_cast<std::uint32_t>(-1);
   struct Waiter {
     std::uint32_t rank = 0;
     std::uint32_t next = kNobody;  // of the same flow
@@ -136,7 +137,6 @@ class TimedClocks {
   std::int64_t launch_latency_;
   std::vector<std::int64_t> first_starts_;  // by step: of flows that have ended
   std::vector<Owner> owners_;
-  std::vector<std::uint32_t> last_waiter_;  // by flow
   std::vector<Waiter> waiters_;
 };
 

@@ -32,7 +32,7 @@ class TimedPeriods {
     std::size_t period = 0;
     std::optional<TimedState> state;  // nothing: a rank is not in the middle of its schedule
   };
-  static constexpr std::size_t kKnown = 4;
+  static constexpr std::size_t kKnown = 64;
 
   std::optional<TimedState> state(std::size_t period);
   bool repeat(const Known& from, const Known& to);

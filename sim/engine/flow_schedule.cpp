@@ -1,15 +1,17 @@
 #include "sim/engine/flow_schedule.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <stdexcept>
 #include <utility>
 
 namespace rehearse {
 
 FlowSchedule::FlowSchedule(const std::vector<Transfer>& transfers, std::size_t links,
-                           std::size_t lanes, const ClassRates* rates, std::size_t lanes_of_device)
+                           std::size_t lanes, const ClassRates* rates, std::size_t lanes_of_device,
+                           std::size_t promise_lanes)
     : transfers_(transfers),
-      lanes_(lanes),
+      lanes_(lanes + promise_lanes),
       events_(static_cast<std::uint32_t>(lanes)),
       links_(std::vector<double>(links, 1.0), lanes),
       busy_(links, 0),
@@ -77,7 +79,9 @@ void FlowSchedule::schedule(std::size_t lane) {
     return;
   }
   late_ |= f.ready.at < now_;
+  if (f.ready.at <= now_ && f.kind == Kind::kFlow) return run(id, now_);
   f.state = State::kScheduled;
+  if (cleared_ == f.lane) cleared_ = kNone;
   events_.set(f.lane, std::max(f.ready.at, now_), id);
 }
 
@@ -89,24 +93,26 @@ void FlowSchedule::run(Id id, std::int64_t since) {
   std::int64_t end = 0;
   if (__builtin_add_overflow(since, f.time, &end))
     throw std::overflow_error("simulated time passes 106 days");
+  if (cleared_ == f.lane) cleared_ = kNone;
   events_.set(f.lane, end, id);
   if (f.kind == Kind::kGuard || f.time == 0) return;
   lane.left = Work{f.time, 0};
   lane.settled = since;
   lane.rate = lane.of_class = kFullRate;
   lane.running = true;
-  touch(f.lane);
+  lane.cls = f.cls;
   if (f.cls != kIndependentTasks) {
-    ++classed_[f.lane / lanes_of_device_];
+    touch(f.lane);
     break_all(*guards_of_device(f.lane));
   }
   if (f.takes_links()) come(f.lane, transfers_[f.transfer]);
 }
 
-// The flows of its device go at other rates from now on, if it has a class.
+// The lane's flow, which has a class, begins or ends: those of its device go at other rates from
+// now on.
 void FlowSchedule::touch(std::uint32_t lane) {
-  if (flows_[lanes_[lane].front()].cls == kIndependentTasks) return;
   const std::size_t device = lane / lanes_of_device_;
+  classed_[device] ^= 1U << lane % lanes_of_device_;
   if (is_touched_[device]) return;
   is_touched_[device] = true;
   touched_.push_back(device);
@@ -151,10 +157,16 @@ void FlowSchedule::leave(Id id) {
   if (f.transfer != kNoTransfer)
     for (const Crossing& c : transfers_[f.transfer].crossings) std::erase(guards_[c.link], id);
   if (auto* of_device = guards_of_device(f.lane)) std::erase(*of_device, id);
-  events_.clear(f.lane);
   f.state = State::kEnded;
   f.end = now_;
   lanes_[f.lane].pop();
+  clear(f.lane);
+}
+
+// Its event is over. What comes next is mostly on the same lane, and then that needs one change.
+void FlowSchedule::clear(std::uint32_t lane) {
+  if (cleared_ != kNone) events_.clear(cleared_);
+  cleared_ = lane;
 }
 
 std::optional<FlowSchedule::Event> FlowSchedule::begin(Id id) {
@@ -168,7 +180,7 @@ std::optional<FlowSchedule::Event> FlowSchedule::begin(Id id) {
       for (const Crossing& c : transfers_[f.transfer].crossings)
         visit(guards_[c.link], busy_[c.link] > 0);
     if (auto* of_device = guards_of_device(f.lane))
-      visit(*of_device, classed_[f.lane / lanes_of_device_] > 0);
+      visit(*of_device, classed_[f.lane / lanes_of_device_] != 0);
   };
   bool taken = false;
   for_each_guarded(
@@ -190,13 +202,10 @@ FlowSchedule::Event FlowSchedule::finish(Id id) {
     return {id, false};
   }
   Lane& lane = lanes_[f.lane];
-  if (std::exchange(lane.running, false)) {
-    touch(f.lane);
-    if (f.cls != kIndependentTasks) --classed_[f.lane / lanes_of_device_];
-  }
+  if (std::exchange(lane.running, false) && f.cls != kIndependentTasks) touch(f.lane);
   f.state = State::kEnded;
   f.end = now_;
-  events_.clear(f.lane);
+  clear(f.lane);
   lane.pop();
   if (f.takes_links()) {
     if (!std::exchange(lane.alone, false)) {
@@ -263,23 +272,25 @@ void FlowSchedule::settle_shared(std::uint32_t l) {
 
 void FlowSchedule::settle_classes(std::size_t device) {
   is_touched_[device] = false;
+  const std::uint32_t all = classed_[device];
   const auto first = static_cast<std::uint32_t>(device * lanes_of_device_);
-  const auto end = static_cast<std::uint32_t>(first + lanes_of_device_);
-  const auto class_of = [&](std::uint32_t l) { return flows_[lanes_[l].front()].cls; };
-  for (std::uint32_t l = first; l < end; ++l) {
+  const auto for_each = [&](std::uint32_t lanes, const auto& visit) {
+    for (; lanes != 0; lanes &= lanes - 1)
+      visit(first + static_cast<std::uint32_t>(std::countr_zero(lanes)));
+  };
+  for_each(all, [&](std::uint32_t l) {
     Lane& lane = lanes_[l];
-    if (!lane.running || class_of(l) == kIndependentTasks) continue;
     RateParts least = kFullRate;
-    for (std::uint32_t other = first; other < end; ++other)
-      if (other != l && lanes_[other].running && class_of(other) != kIndependentTasks)
-        least = std::min(least, rates_->at(class_of(l), class_of(other)));
+    for_each(all & ~(1U << (l - first)), [&](std::uint32_t other) {
+      least = std::min(least, rates_->at(lane.cls, lanes_[other].cls));
+    });
     const Flow& f = flows_[lane.front()];
     const bool shares = f.takes_links() && !lane.alone;
     if (shares && least != lane.of_class)
       links_.set_cap(l, transfers_[f.transfer].demand * least / kFullRate);
     lane.of_class = least;
     if (!shares) change_rate(l, least);
-  }
+  });
 }
 
 // As Interference does it.
@@ -344,6 +355,7 @@ void FlowSchedule::shift(std::int64_t ps) {
       flows_[lane.flows[i]].ready.at += ps;
       flows_[lane.flows[i]].start += ps;
     }
+    if (lane.size() == 0 || flows_[lane.front()].state == State::kWaiting) continue;
     const Completion event = events_.at(l);
     if (event.time_ps() != CompletionTree::kNever)
       events_.set(l, event.time_ps() + ps, event.task());
@@ -357,6 +369,7 @@ std::optional<FlowSchedule::Event> FlowSchedule::next() {
       broken_.pop_back();
       return Event{id, true};
     }
+    if (cleared_ != kNone) events_.clear(std::exchange(cleared_, kNone));
     if (changed_ && events_.first().time_ps() != now_) settle_rates();
     const Completion first = events_.first();
     if (first.time_ps() == CompletionTree::kNever) return {};

@@ -52,9 +52,11 @@ class FlowSchedule {
   };
 
   // `transfers` and `rates` may go on growing. Links have a capacity of 1. Flows slow each other by
-  // class where there are `rates`, on each device's `lanes_of_device` lanes.
+  // class where there are `rates`, on each device's `lanes_of_device` lanes, at most 32. After the
+  // lanes come `promise_lanes` that have promises alone.
   FlowSchedule(const std::vector<Transfer>& transfers, std::size_t links, std::size_t lanes,
-               const ClassRates* rates = nullptr, std::size_t lanes_of_device = 1);
+               const ClassRates* rates = nullptr, std::size_t lanes_of_device = 1,
+               std::size_t promise_lanes = 0);
 
   // A flow that takes `time` alone, after the lane's others.
   Id add(std::size_t lane, const Ready& ready, std::int64_t time, TransferId transfer,
@@ -131,9 +133,10 @@ class FlowSchedule {
     Work left;
     std::int64_t settled = 0;
     RateParts rate = kFullRate, of_class = kFullRate;
-    bool running = false;            // its first flow, which may be slowed
-    bool alone = false;              // on all its links: then LinkSharing does not know it
-    std::uint32_t follower = kNone;  // the next that waits for the same flow
+    TaskClass cls = kIndependentTasks;  // of its first flow, where that runs
+    bool running = false;               // its first flow, which may be slowed
+    bool alone = false;                 // on all its links: then LinkSharing does not know it
+    std::uint32_t follower = kNone;     // the next that waits for the same flow
 
     std::size_t size() const { return flows.size() - first; }
     Id front() const { return flows[first]; }
@@ -161,6 +164,7 @@ class FlowSchedule {
   void change_rate(std::uint32_t lane, RateParts rate);
   void settle_shared(std::uint32_t lane);
   void settle_classes(std::size_t device);
+  void clear(std::uint32_t lane);
   void settle_rates();
 
   const std::vector<Transfer>& transfers_;
@@ -173,11 +177,12 @@ class FlowSchedule {
   std::vector<std::vector<Id>> guards_, device_guards_;  // by link and by device
   std::vector<Id> broken_;
   std::vector<std::uint32_t> joined_;  // lanes that began to share since rates were settled
+  std::uint32_t cleared_ = kNone;      // a lane that has nothing to come any more
   const ClassRates* rates_;
   std::size_t lanes_of_device_;
   std::vector<std::size_t> touched_;  // devices on which a flow of a class has begun or ended
   std::vector<bool> is_touched_;
-  std::vector<int> classed_;  // flows of a class that run, by device
+  std::vector<std::uint32_t> classed_;  // lanes whose flows run and have a class, by device
   std::int64_t now_ = 0;
   bool changed_ = false, late_ = false;
 };
