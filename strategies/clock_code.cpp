@@ -82,9 +82,10 @@ void ClockCodes::translate_run(ClockCode& code, std::size_t machine, SegmentId s
     ClockOp op;
     op.kind = Kind::kRun;
     op.run = whole;
-    op.apart = &apart_.emplace_back();
-    translate_segment(apart_.back(), machine, segment, host);
-    op.overlaps = std::any_of(apart_.back().begin(), apart_.back().end(),
+    const auto [apart, added] = apart_.try_emplace({machine, segment, host});
+    if (added) translate_segment(apart->second, machine, segment, host);
+    op.apart = &apart->second;
+    op.overlaps = std::any_of(op.apart->begin(), op.apart->end(),
                               [](const ClockOp& in) { return in.kind == Kind::kOverlap; });
     code.push_back(op);
   } else {

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <tuple>
 #include <vector>
@@ -79,7 +78,8 @@ class ClockCodes {
   Prices& prices_;
   bool splits_;
   bool exchanges_ = false;
-  std::deque<ClockCode> apart_;
+  // Segments apart: by machine, segment, and host time before it.
+  std::map<std::tuple<std::size_t, SegmentId, std::int64_t>, ClockCode> apart_;
   std::map<std::tuple<const StepList::Pass*, std::size_t, bool>, ClockCode> known_;
 };
 

@@ -10,7 +10,7 @@ namespace rehearse {
 void TimedPeriods::leave_out() {
   const TimedRank& first = clocks_.ranks.front();
   const StepList::Stretch* s = first.stretch();
-  if (s == nullptr || clocks_.flows.breaking()) return;
+  if (s == nullptr) return;
   const auto period = [&] { return (first.call - s->begin) / s->period; };
   if (s != stretch_ || first.step != step_) {
     stretch_ = s;

@@ -24,7 +24,8 @@ class TimedPeriods {
   TimedPeriods(TimedClocks& clocks, std::vector<TimedMeetings>& meetings)
       : clocks_(clocks), meetings_(meetings) {}
 
-  // Between two events, when all ranks have gone as far as they get.
+  // When the first rank has come to another call: between two events, when all ranks have gone as
+  // far as they get and no guard has been broken that is still to be told.
   void leave_out();
 
  private:

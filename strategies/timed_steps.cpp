@@ -10,9 +10,9 @@ bool TimedSteps::leave_out() {
     step_ = first.step;
     look_ = 0;
   }
-  if (step_ < last() - 1 || step_ > last() || clocks_.flows.breaking()) return false;
-  if (first.call >> look_ == 0) return false;
-  while (first.call >> look_ > 0) ++look_;
+  if (step_ < last() - 1 || step_ > last()) return false;
+  if (look_ == kLooks || first.call >> look_ == 0) return false;
+  while (look_ < kLooks && first.call >> look_ > 0) ++look_;
   const auto here = [&](const TimedRank& r) { return r.step == step_; };
   const bool all = std::all_of(clocks_.ranks.begin(), clocks_.ranks.end(), here);
   if (step_ < last()) {

@@ -22,8 +22,9 @@ class TimedSteps {
   TimedSteps(TimedClocks& clocks, std::vector<TimedMeetings>& meetings)
       : clocks_(clocks), meetings_(meetings) {}
 
-  // Between two events, when all ranks have gone as far as they get. True: the rest of the last
-  // step has been left out.
+  // When the first rank has come to another call: between two events, when all ranks have gone as
+  // far as they get and no guard has been broken that is still to be told. True: the rest of the
+  // last step has been left out.
   bool leave_out();
 
  private:
@@ -36,7 +37,8 @@ class TimedSteps {
   TimedClocks& clocks_;
   std::vector<TimedMeetings>& meetings_;
   int step_ = 0;
-  std::size_t look_ = 0;           // how often it has looked at the step
+  std::size_t look_ = 0;  // how often it has looked at the step
+  static constexpr std::size_t kLooks = 8;
   std::vector<TimedState> known_;  // of the last step but one, when the first rank came to
                                    // call 1, 2, 4, ...
 };

@@ -36,8 +36,10 @@ class TimedWalk : private TimedClocks {
     for (;;) {
       advance_awake();
       if (flows.late() || too_many_classes) return {};
-      if (last_step_.leave_out()) return found();
-      periods_.leave_out();
+      if (first_goes_on()) {
+        if (last_step_.leave_out()) return found();
+        periods_.leave_out();
+      }
       const auto event = flows.next();
       if (!event) break;
       happen(*event);
@@ -49,6 +51,11 @@ class TimedWalk : private TimedClocks {
   }
 
  private:
+  // Whether the first rank has come to another call since all that was broken had been told.
+  bool first_goes_on() {
+    const std::pair here{ranks.front().step, ranks.front().call};
+    return !flows.breaking() && std::exchange(looked_at_, here) != here;
+  }
   StepTimes found() const {
     StepTimes out =
         slowest_step(program_, ends.back(),
@@ -418,6 +425,7 @@ class TimedWalk : private TimedClocks {
   int steps_;
   ClockCodes codes_;
   TimedGroups groups_;
+  std::pair<int, std::size_t> looked_at_{};  // of the first rank
   TimedPeriods periods_;
   TimedSteps last_step_;
 };
