@@ -8,11 +8,6 @@
 
 namespace rehearse {
 
-Run Run::then(const Run& next) const {
-  return {duration + next.duration, host + next.host,
-          std::max(latest + next.duration, host + next.latest)};
-}
-
 Prices::Prices(const Program& program, const Cluster& cluster, Clocks clocks)
     : program_(program), cluster_(cluster), clocks_(clocks) {
   launch_latency_ = to_sim_time(cluster.host.launch_latency).ps;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <deque>
@@ -22,7 +23,10 @@ struct Run {
   // Earliest start after the host began.
   std::int64_t lag() const { return latest > duration ? latest - duration : 0; }
   // This run, then another.
-  Run then(const Run& next) const;
+  Run then(const Run& next) const {
+    return {duration + next.duration, host + next.host,
+            std::max(latest + next.duration, host + next.latest)};
+  }
 };
 
 // A segment with its times: one entry an instruction that runs on the device.

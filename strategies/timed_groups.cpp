@@ -52,8 +52,7 @@ void TimedGroups::begin(std::size_t of) {
   }
 }
 
-void TimedGroups::tell(FlowSchedule::Id flow) {
-  if (waiting_.empty()) return;
+void TimedGroups::tell_waiting(FlowSchedule::Id flow) {
   const auto [from, to] = waiting_.equal_range(flow);
   std::vector<std::size_t> of;
   for (auto w = from; w != to; ++w) of.push_back(w->second);

@@ -19,13 +19,16 @@ class TimedGroups {
   // succeeds: when that begins.
   FlowSchedule::Ready join(GroupKind group, std::size_t lane);
   // A flow has ended.
-  void tell(FlowSchedule::Id flow);
+  void tell(FlowSchedule::Id flow) {
+    if (!waiting_.empty()) tell_waiting(flow);
+  }
 
   // By kind of group and first member.
   std::vector<TimedMeetings>& open() { return open_; }
 
  private:
   void begin(std::size_t of);
+  void tell_waiting(FlowSchedule::Id flow);
 
   TimedClocks& clocks_;
   std::vector<TimedMeetings> open_;

@@ -73,8 +73,9 @@ struct TimedRank {
   std::int32_t micro_batch = 0;
   FlowSchedule::Id blocked_on = FlowSchedule::kNone;
   std::array<std::uint32_t, kGroupKinds> met{};
-  std::vector<const ClockOp*> gathered;  // runs that have no task yet
-  std::deque<IssuedRun> runs;
+  std::vector<const ClockOp*> gathered;        // runs that have no task yet
+  std::vector<const ClockOp*> spare;           // empty: memory for what is gathered next
+  std::vector<IssuedRun> runs;                 // few
   std::vector<std::uint64_t> waited_for_host;  // by step: tasks that did
   std::int64_t issued = 0;                     // when the host had issued its last step
 

@@ -74,6 +74,7 @@ class TimedWalk : private TimedClocks {
         meets(GroupKind::kTensor) || meets(GroupKind::kContext) || meets(GroupKind::kExpert);
     out.events.resize(static_cast<std::size_t>(rank.events));
     out.waited_for_host.resize(static_cast<std::size_t>(steps_) + 1, 0);
+    out.runs.reserve(kAhead);
     out.stretches = long_stretches(rank.steps);
     const bool apart = classes || out.apart || transfers.network().inside_meets();
     std::vector<TransferId> inside;
@@ -163,7 +164,7 @@ class TimedWalk : private TimedClocks {
     }
     if (now->runs.size() >= kAhead) return block(now->runs.front().promise);
     IssuedRun issued;
-    issued.ops = std::exchange(now->gathered, {});
+    issued.ops = std::exchange(now->gathered, std::exchange(now->spare, {}));
     issued.step = now->step;
     issued.host = now->host;
     issued.waits = std::exchange(lane(kCompute).waits, Ready{});
@@ -191,7 +192,9 @@ class TimedWalk : private TimedClocks {
       const Flow done = run->promise;
       const std::int64_t end = lane(kCompute).free;
       ended(index, run->step, end);
-      now->runs.pop_front();
+      now->spare = std::move(run->ops);
+      now->spare.clear();
+      now->runs.erase(now->runs.begin());
       run = nullptr;
       flows.fulfil(done, end);
       tell_all(done);
