@@ -122,18 +122,34 @@ void read_first_generation(Reader reader, AttentionModel& model) {
   reader.finish();
 }
 
+// Measured on this GPU, both directions; on one like it (`transfer`); or on another, whose times
+// are divided by a ratio of rates.
 void read_second_generation(Reader reader, AttentionModel& model) {
   if (reader.value().is_null()) return;
+  AttentionModel::Older& second = model.second;
+  if (const auto name = reader.maybe<std::string>("transfer")) {
+    if (const auto other = donated(*name, reader.raw("transfer").mark())) {
+      second = other->second;
+      second.source = "transferred from " + *name + ": " + second.source;
+    }
+    reader.finish();
+    return;
+  }
   auto measured = std::make_shared<AttentionModel>();
-  measured->forward = read_entry(reader);
-  measured->backward_efficiency = reader.required<double>("backward_efficiency");
-  model.second.source = measured->forward.source;
-  model.second.peak = reader.required<FlopsPerSecond>("peak").value;
-  model.second.bandwidth = reader.required<BytesPerSecond>("memory_bandwidth").value;
+  if (reader.has("forward")) {
+    read_directions(reader, measured->training);
+    measured->forward = measured->training.forward;
+  } else {
+    measured->forward = read_entry(reader);
+    measured->backward_efficiency = reader.required<double>("backward_efficiency");
+    second.peak = reader.required<FlopsPerSecond>("peak").value;
+    second.bandwidth = reader.required<BytesPerSecond>("memory_bandwidth").value;
+    second.faster = reader.required<double>("faster");
+    if (!(second.faster > 0)) reader.error("faster", "a ratio of rates must be positive");
+  }
   read_dropout(reader.child("dropout"), *measured);
-  model.second.model = std::move(measured);
-  model.second.faster = reader.required<double>("faster");
-  if (!(model.second.faster > 0)) reader.error("faster", "a ratio of rates must be positive");
+  second.source = measured->forward.source;
+  second.model = std::move(measured);
   reader.finish();
 }
 
@@ -214,8 +230,9 @@ KernelEstimate estimate_attention(const Gpu& gpu, const AttentionWork& work, Clo
   }
   if (is_second(*gpu.attention, work)) {
     const AttentionModel::Older& older = gpu.attention->second;
-    const Seconds there =
-        table_time(*older.model, {older.peak, older.bandwidth}, work, Clocks::kBurst);
+    const AttentionMachine measured{older.peak > 0 ? older.peak : peak.value,
+                                    older.peak > 0 ? older.bandwidth : gpu.memory_bandwidth.value};
+    const Seconds there = table_time(*older.model, measured, work, Clocks::kBurst);
     return with_shared_efficiency(compute, memory, there * (1 / older.faster));
   }
   const AttentionMachine machine{peak.value, gpu.memory_bandwidth.value};

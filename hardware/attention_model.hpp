@@ -53,11 +53,11 @@ struct AttentionModel {
   // FlashAttention 1's rates; 0: not known, and its works are priced like the others.
   FlopsPerSecond first_forward{0}, first_backward{0};
   std::string first_source;
-  // FlashAttention 2's kernels, which use what Ampere has: on later GPUs a measured one's times
-  // over a ratio of rates. Null: the GPU's own table.
+  // FlashAttention 2's kernels, which use what Ampere has: measured, or on a GPU where they were
+  // not, another's times over a ratio of rates. Null: the GPU's own table.
   struct Older {
     std::shared_ptr<const AttentionModel> model;
-    double peak = 0, bandwidth = 0;  // of the GPU that was measured, of the type
+    double peak = 0, bandwidth = 0;  // of another GPU that was measured, of the type; 0: this one
     double faster = 1;
     std::string source;
   } second;

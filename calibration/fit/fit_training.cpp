@@ -75,35 +75,48 @@ std::string tables(const Target& to) {
   return text;
 }
 
-// One direction of attention, of operands of 16 or 32 bits, as lines at an indentation.
-std::string attention(const Target& to, AttentionDirection direction, DType dtype) {
-  const bool wide = dtype == DType::kFp32;
+// What was measured of attention: a results file, and what its tables are called.
+struct AttentionRuns {
+  const char* file;
+  const char* table;
+  const char* source;
+  DType dtype = DType::kBf16;
+  const char* indent = "      ";
+};
+
+constexpr AttentionRuns kTrained{"attention", "attention_training",
+                                 "PyTorch's scaled_dot_product_attention"};
+constexpr AttentionRuns kTrainedFp32{"attention_fp32", "attention_fp32_training",
+                                     "PyTorch's scaled_dot_product_attention", DType::kFp32,
+                                     "        "};
+constexpr AttentionRuns kFlash{"attention_flash", "attention_flash",
+                               "FlashAttention 2 as PyTorch has it"};
+
+// One direction, as lines at an indentation.
+std::string attention(const Target& to, const AttentionRuns& runs, AttentionDirection direction) {
   const char* name = direction == AttentionDirection::kBackward ? "backward" : "forward";
-  const std::string file = wide ? "attention_fp32" : "attention";
   const auto samples =
-      measured_attention(fmt::format("{}/{}.csv", to.results, file), direction, dtype);
-  const AttentionMachine machine{to.gpu.peak_of(dtype).value, to.gpu.memory_bandwidth.value};
+      measured_attention(fmt::format("{}/{}.csv", to.results, runs.file), direction, runs.dtype);
+  const AttentionMachine machine{to.gpu.peak_of(runs.dtype).value, to.gpu.memory_bandwidth.value};
   const AttentionErrors errors = held_out_sdpa_errors(samples, machine);
-  const std::string table = fmt::format("{}/{}_training_{}.bin", to.gpu.name,
-                                        wide ? "attention_fp32" : "attention", name);
+  const std::string table = fmt::format("{}/{}_{}.bin", to.gpu.name, runs.table, name);
   write_file(to.folder + "/" + table, encode(fit_sdpa_grid(samples, machine)));
-  to.says.push_back(
-      fmt::format("attention in training, {} {}: median {:.2f} %  mean {:.2f} %  of {}",
-                  to_string(dtype), name, 100 * errors.median, 100 * errors.mean, errors.kernels));
+  to.says.push_back(fmt::format("{}, {}: median {:.2f} %  mean {:.2f} %  of {}", runs.table, name,
+                                100 * errors.median, 100 * errors.mean, errors.kernels));
   return fmt::format(
       "{0}{1}:\n"
       "{0}  table: {2}\n"
-      "{0}  source: \"{3}/{4}.csv, PyTorch's scaled_dot_product_attention\"\n"
+      "{0}  source: \"{3}/{4}.csv, {8}\"\n"
       "{0}  held_out_median_percent: {5:.2f}  # a fifth of the shapes\n"
       "{0}  held_out_mean_percent: {6:.2f}\n"
       "{0}  held_out_kernels: {7}\n",
-      wide ? "        " : "      ", name, table, to.results, file, 100 * errors.median,
-      100 * errors.mean, errors.kernels);
+      runs.indent, name, table, to.results, runs.file, 100 * errors.median, 100 * errors.mean,
+      errors.kernels, runs.source);
 }
 
-std::string attention(const Target& to, DType dtype) {
-  const std::string forward = attention(to, AttentionDirection::kForward, dtype);
-  return forward + attention(to, AttentionDirection::kBackward, dtype);
+std::string attention(const Target& to, const AttentionRuns& runs) {
+  const std::string forward = attention(to, runs, AttentionDirection::kForward);
+  return forward + attention(to, runs, AttentionDirection::kBackward);
 }
 
 // The line `key:` at an indentation with all that is indented more; npos where it is missing.
@@ -188,11 +201,13 @@ std::vector<std::string> fit_training(const std::string& results, const std::str
   }
   if (fs::exists(results + "/attention.csv")) {
     const Target t = target();
-    std::string body = attention(t, DType::kBf16);
+    std::string body = attention(t, kTrained);
     if (fs::exists(results + "/attention_fp32.csv"))
-      body += "      fp32:  # the memory-efficient kernel\n" + attention(t, DType::kFp32);
+      body += "      fp32:  # the memory-efficient kernel\n" + attention(t, kTrainedFp32);
     write_section("training_attention", body);
   }
+  if (fs::exists(results + "/attention_flash.csv"))
+    write_section("second_generation", attention(target(), kFlash));
   return says;
 }
 

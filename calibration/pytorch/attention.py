@@ -10,9 +10,11 @@ and a slice for v (Llama).
 import argparse
 import os
 import random
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from common import DRY_RUN, DTYPES, itemsize, random_like_training
 from kernel_trace import Case, Phase, Recorder
@@ -110,14 +112,18 @@ def main():
     parser.add_argument("--budget", type=float, default=100)
     parser.add_argument("--fp32", action="store_true", help="fp32 only, attention_fp32.csv")
     parser.add_argument("--tf32", action="store_true", help="with --fp32: TF32 products allowed")
+    parser.add_argument("--flash", action="store_true", help="FlashAttention 2, attention_flash.csv")
     arguments = parser.parse_args()
     name = "attention"
     if arguments.fp32:
         torch.backends.cuda.matmul.allow_tf32 = arguments.tf32
         name += "_tf32" if arguments.tf32 else "_fp32"
+    if arguments.flash:
+        name += "_flash"
     recorder = Recorder(os.path.join(arguments.out, name + ".csv"), arguments.budget, rest=0.3)
     cases = list(fp32_cases() if arguments.fp32 else attention_cases())
-    done = recorder.run(cases)
+    with sdpa_kernel([SDPBackend.FLASH_ATTENTION]) if arguments.flash else nullcontext():
+        done = recorder.run(cases)
     spent = recorder.budget.spent()
     print(f"attention: {done} of {len(cases)}, {len(recorder.errors)} failed, {spent:.0f} s")
 

@@ -78,6 +78,28 @@ TEST_CASE("attention of training that the tables have not seen is within 1 %") {
   }
 }
 
+TEST_CASE("FlashAttention 2 on Hopper takes what it was measured to take") {
+  const Gpu h200 = gpu_named("h200-sxm"), h100 = gpu_named("h100-sxm-500w");
+  const AttentionMachine machine{h200.peak_of(DType::kBf16).value, h200.memory_bandwidth.value};
+  for (const auto direction : {AttentionDirection::kForward, AttentionDirection::kBackward}) {
+    const auto samples =
+        measured_attention(results("attention_flash.csv"), direction, DType::kBf16);
+    const AttentionErrors unseen = held_out_sdpa_errors(samples, machine);
+    CHECK(unseen.kernels > 100);
+    CHECK(unseen.mean < 0.03);
+    std::vector<double> errors, slower;
+    for (AttentionSample s : samples) {
+      if (s.microseconds < 100) continue;
+      s.work.generation = 2;
+      errors.push_back(
+          std::abs(kernel_time(h200, s.work, Clocks::kBurst).value * 1e6 / s.microseconds - 1));
+      slower.push_back(kernel_time(h100, s.work, Clocks::kBurst).value * 1e6 / s.microseconds);
+    }
+    CHECK(median(errors) < 0.01);
+    CHECK(median(slower) == Approx(1).epsilon(0.02));  // the same processor
+  }
+}
+
 TEST_CASE("far from what was measured a product of training follows the curve alone") {
   const Gpu gpu = gpu_named("h200-sxm");
   Gpu curve = gpu;
