@@ -153,8 +153,9 @@ struct OpGraph {
 
 // kUnfused writes the scores to memory; kMath does so as PyTorch's scaled_dot_product_attention
 // does without a fused kernel (_scaled_dot_product_attention_math): it scales queries and keys,
-// repeats the keys and values of groups, and guards its softmax.
-enum class AttentionMethod : std::uint8_t { kFlash, kUnfused, kMath };
+// repeats the keys and values of groups, and guards its softmax. kRepeated is kFlash behind keys
+// and values that the model's own code has repeated for all heads.
+enum class AttentionMethod : std::uint8_t { kFlash, kRepeated, kUnfused, kMath };
 
 // How latent attention meets its latents. kTraining keeps none of them for later. Inference caches
 // a token's latent beside the rotated part of its key, and either expands what is cached to keys

@@ -200,9 +200,13 @@ class Checker {
     }
     const std::int64_t heads = model_.heads / out_.tensor,
                        kv = std::max<std::int64_t>(1, model_.kv_heads / out_.tensor);
-    const bool fused = runtime_.in_blocks().fused_attention(out_.training.precision.compute,
-                                                            heads != kv, model_.head_size);
-    out_.attention = fused ? AttentionMethod::kFlash : AttentionMethod::kMath;
+    const Runtime& runtime = runtime_.in_blocks();
+    const bool repeats = runtime.repeats_heads && heads != kv;
+    const bool fused = runtime.fused_attention(out_.training.precision.compute,
+                                               heads != kv && !repeats, model_.head_size);
+    out_.attention = !fused    ? AttentionMethod::kMath
+                     : repeats ? AttentionMethod::kRepeated
+                               : AttentionMethod::kFlash;
     if (!fused && s_.task != Task::kTraining)
       error("training.precision",
             fmt::format("runtime {} has no fused attention in {} for model {}, and inference needs "

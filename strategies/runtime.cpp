@@ -128,6 +128,7 @@ void read_behaviour(Reader r, Runtime& out) {
   out.fused_activation = r.optional<bool>("fused_activation", false);
   out.fused_residual_gradients = r.optional<bool>("fused_residual_gradients", false);
   out.flash_attention = static_cast<int>(r.count("flash_attention", 0, 0));
+  out.repeats_heads = r.optional<bool>("repeats_heads", false);
   out.loss_in_place = r.optional<bool>("loss_in_place", false);
   out.fused_loss = r.optional<bool>("fused_loss", false);
   out.regathers_sequence = r.optional<bool>("regathers_sequence", false);
@@ -145,6 +146,7 @@ void read_behaviour(Reader r, Runtime& out) {
   read_fused(r, out);
   const auto held = r.list<std::string>("held_tensors");
   out.held_tensors.insert(held.begin(), held.end());
+  out.makes_shares = r.optional<bool>("makes_shares", false);
   out.allocation_granularity = r.optional<Bytes>("allocation_granularity", Bytes(1));
   out.expandable_segments = r.optional<bool>("expandable_segments", false);
   out.workspace = r.optional<Bytes>("workspace", Bytes(0));

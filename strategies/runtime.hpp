@@ -139,6 +139,7 @@ struct Runtime {
   // FlashAttention 1 (flash-attn 1.x, Triton's) or 2 (flash-attn 2.x, PyTorch until its use of
   // cuDNN); 0: what the GPU's files measure.
   int flash_attention = 0;
+  bool repeats_heads = false;  // of grouped keys and values, before attention
   bool loss_in_place = false;  // the loss turns its logits into their own gradient
   // The loss reads the logits as the head gives them, casts inside its kernels, and keeps them
   // alone.
@@ -164,6 +165,7 @@ struct Runtime {
   bool waits_for_gradient_norm = false;  // the host reads the norm before the update
   // Runs of consecutive operators of these kinds are one kernel in forward.
   std::set<OpKind> fused_operators;
+  bool makes_shares = false;  // models are built on the meta device: FSDP makes shares alone
   Bytes allocation_granularity{1};
   bool expandable_segments = false;  // PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
   Bytes workspace{0};

@@ -348,9 +348,9 @@ def titan_runtime(row, gpu):
     """A100's of 2024 are eager; of the tables of December 2024 blocks are compiled, later the loss is, too."""
     december = "2024" in row["source"]
     if row["torch_compile"] is False or gpu == "a100-sxm":
-        name = "pytorch-eager"
+        name = "torchtitan-eager"
     else:
-        name = "pytorch-compile" if december else "torchtitan"
+        name = "torchtitan-2024" if december else "torchtitan"
     second = gpu in ("h100-sxm-500w", "h200-sxm")
     return {"name": name, "behaviour": {"flash_attention": 2}} if second else name
 

@@ -83,12 +83,16 @@ TensorId repeated(GraphBuilder& g, const std::string& of, TensorId x) {
   return out;
 }
 
+Qkv for_all_heads(GraphBuilder& g, Qkv t) {
+  if (g.model().kv_heads == g.model().heads) return t;
+  t.k = repeated(g, "k", t.k);
+  t.v = repeated(g, "v", t.v);
+  return t;
+}
+
 TensorId math_attention(GraphBuilder& g, Qkv t) {
   t.q = scaled(g, "q", t.q);
-  if (g.model().kv_heads != g.model().heads) {
-    t.k = repeated(g, "k", t.k);
-    t.v = repeated(g, "v", t.v);
-  }
+  t = for_all_heads(g, t);
   t.k = scaled(g, "k", t.k);
   const TensorId scores = g.activation("scores_out", g.score_dims(), g.compute_dtype());
   g.op(OpKind::kScores, "scores", {t.q, t.k}, {}, {scores});
@@ -106,6 +110,8 @@ TensorId mixed(GraphBuilder& g, const Qkv& t) {
   switch (g.options().attention) {
     case AttentionMethod::kFlash:
       return flash_attention(g, t);
+    case AttentionMethod::kRepeated:
+      return flash_attention(g, for_all_heads(g, t));
     case AttentionMethod::kUnfused:
       return unfused_attention(g, t);
     case AttentionMethod::kMath:

@@ -150,23 +150,25 @@ class FullySharded final : public DataParallel {
 
   std::int64_t updated_elements() const override { return c_.share(c_.trainable()).all(); }
   std::int64_t updated_tensors() const override { return c_.trainable_tensors(); }
-  // The whole model is built first; then each parameter is replaced by this rank's share of it,
-  // block by block, the root's own last. What the host keeps is built there.
+  // The whole model is built first, unless that is on the meta device; then each parameter is
+  // replaced by this rank's share of it, block by block, the root's own last. What the host keeps
+  // is built there.
   void set_up(Setup& setup) const override {
     if (c_.plan.plan.offload.parameters) return;
     const std::int64_t size = size_of(c_.precision().parameters).value;
+    const bool built = !c_.runtime.makes_shares;
     std::vector<std::pair<const Unit*, std::vector<std::uint32_t>>> whole;
     for (const Unit& u : c_.units) {
       whole.push_back({&u, {}});
       for (const Parameter& p : u.parameters)
-        whole.back().second.push_back(setup.allocate(Bytes(p.elements * size)));
+        whole.back().second.push_back(built ? setup.allocate(Bytes(p.elements * size)) : 0);
     }
     std::stable_partition(whole.begin(), whole.end(),
                           [&](const auto& w) { return !is_edge(*w.first); });
     for (const auto& [u, ids] : whole)
       for (std::size_t i = 0; i < ids.size(); ++i) {
         setup.allocate(Bytes(share_of(u->parameters[i]) * size));
-        setup.release(ids[i]);
+        if (built) setup.release(ids[i]);
       }
     std::vector<std::int64_t> shares;
     for (const Unit& u : c_.units)

@@ -56,6 +56,7 @@ double recomputed_share(Recompute recompute, const OpGraph& graph, const Op& op)
       return attention_core(op) ? 1 : 0;
     case Recompute::kOperators:
       if (is_product(op.kind)) return product_share(graph, op);
+      if (op.kind == OpKind::kRepeatHeads) return 1;
       return attention_core(op) || op.kind == OpKind::kScatter ? 0 : 1;
   }
   return 0;

@@ -61,6 +61,18 @@ TEST_CASE("FSDP builds the whole model before it keeps a share of it") {
   CHECK(sum(r.setup.states) == r.optimizer_states);
 }
 
+TEST_CASE("on the meta device nothing is built: FSDP makes shares alone") {
+  BuildText text;
+  text.gpus = 2;
+  text.plan = "data_parallel: 2, zero_stage: 3";
+  text.training = "micro_batch_size: 1, global_batch_size: 8, precision: fsdp-mixed";
+  text.runtime = "{name: pytorch-eager, behaviour: {makes_shares: true}}";
+  const Built b = build(text);
+  const SetupSums s = sums(b.rank().setup);
+  CHECK(s.most == s.stays);
+  CHECK(s.stays == b.rank().parameters + b.rank().buffers - b.runtime.workspace);
+}
+
 TEST_CASE("FSDP gathers and reduces in memory of their own streams") {
   const Built b = with(2, "data_parallel: 2, zero_stage: 3", "fsdp-mixed");
   std::int64_t of_stream[kStreamKinds] = {};

@@ -45,6 +45,40 @@ TEST_CASE("torchtitan: the compiled loss keeps its logits alone, in their own ty
   CHECK(count_named(forward, "direct_copy") == 0);
 }
 
+// Keys and values are repeated by the model's own code, so that attention, and the ring of context
+// parallelism, have those of all heads.
+TEST_CASE("torchtitan: keys and values of groups are repeated before attention", "[runtime]") {
+  const std::string runtime = GENERATE(as<std::string>{}, "torchtitan", "torchtitan-eager");
+  S grouped = titan("bf16");
+  grouped.runtime = runtime;
+  grouped.model.replace(grouped.model.find("key_value_heads: 8"), 18, "key_value_heads: 2");
+  const auto repeats = [](const S& s) {
+    const auto names = kernels_of(s.run(), "block forward");
+    return count_named(names, "clone_expand") +
+           count_named(names, "elementwise_kernel<direct_copy>");
+  };
+  S all = titan("bf16");
+  all.runtime = runtime;
+  CHECK(repeats(grouped) == repeats(all) + 2);
+
+  const auto sent = [](S s, const std::string& of) {
+    s.runtime = of;
+    s.gpus = 2;
+    s.plan = "context_parallel: 2";
+    return row_of(s.run(), "send_recv", "cp").payload.value;
+  };
+  CHECK(sent(grouped, runtime) == sent(all, runtime));
+  CHECK(sent(grouped, runtime) == 4 * sent(grouped, "pytorch-eager"));
+}
+
+TEST_CASE("torchtitan, eager: a norm is PyTorch's composition in fp32", "[runtime]") {
+  S eager = titan("bf16");
+  eager.runtime = "torchtitan-eager";
+  const auto forward = kernels_of(eager.run(), "block forward");
+  CHECK(count_named(forward, "vectorized_layer_norm_kernel") == 0);
+  CHECK(count_named(forward, "MeanOps") == 2);
+}
+
 TEST_CASE("torchtitan: sequences are brought into order by copies, whole ones are not",
           "[runtime]") {
   const auto copies = [](const S& s) {

@@ -4,7 +4,7 @@
 // Tolerances, of the step time: Korthikanti et al. 2022, table 5: mean 3.5 %, worst 8 %. SC'21,
 // table 1: mean 5 %. Zero Bubble, 1F1B and interleaved: mean 6 %. vTrain, one node, the first 120
 // steps: mean 10 %. NeMo on H100: mean 3 %. llm-foundry: mean 14 % (H100, whose libraries of 2023
-// were slower), A100 mean 8 %. torchtitan: mean 16 %, both runs out of memory seen. SimuMax on
+// were slower), A100 mean 8 %. torchtitan: mean 11 %, what fits and what does not seen. SimuMax on
 // B200, whose energy per operation is taken from H200: mean 15 %, memory mean 1.4 %. nanotron's
 // pipelines over hosts, whose collectives are checked: mean 30 % (without the checks 55 %).
 
@@ -87,9 +87,11 @@ TEST_CASE("torchtitan's FSDP2 with recomputation of operators, in bf16 and float
   const std::vector<ValidatedRun> runs = validated("torchtitan");
   const ErrorSummary s = step_time(runs);
   REQUIRE(s.count >= 20);
-  CHECK(s.mean <= 0.16);
-  for (const ValidatedRun& r : runs)
-    if (r.run.out_of_memory) CHECK_FALSE(r.report.fits);
+  CHECK(s.mean <= 0.11);
+  for (const ValidatedRun& r : runs) {
+    INFO(r.run.name);
+    CHECK(r.report.fits == !r.run.out_of_memory);
+  }
 }
 
 TEST_CASE("nanotron's pipelines over hosts, tensor parallel 8, whose collectives are checked") {
