@@ -332,10 +332,13 @@ def dgxc(t, out):
                 "repository": "NVIDIA/dgxc-benchmarking", "path": "*/README*.md",
                 "commit": "tags v24.11.1 to v25.05", "licence": "Apache-2.0"},
           ["NeMo's recipes: sequence parallelism with tensor parallelism, its collectives overlapped with the products (user buffers, which are not NCCL's kernels: that they slow the products is not counted), distributed optimizer with overlapped gather and reduction, no recomputation",
+           "gradients kept and reduced in bf16: plugins.grad_reduce_in_fp32 = False in NeMo 2's performance recipes, optim.grad_sync_dtype=bf16 in the scripts of 24.09 (NeMo-Framework-Launcher, examples/training/llama/h100)",
            "fine-tuning: micro-batches of one sequence; LoRA of rank 16 on the attention's products",
            "Llama 3's vocabulary and FlashAttention; context parallelism as a ring (NeMo's p2p)"],
           {"cluster": {"name": "dgx-h100"},
-           "training": {"precision": "mixed"}, "runtime": "megatron"}, rows)
+           "training": {"precision": {"parameters": "bf16", "compute": "bf16", "gradients": "bf16", "reduce": "bf16",
+                                      "optimizer_states": "fp32", "master_weights": "fp32"}},
+           "runtime": "megatron"}, rows)
 
 
 TITAN_GPUS = {

@@ -25,9 +25,9 @@ SegmentOptions segment_options(const ResolvedPlan& plan, const Model& model,
 
 // Where gradients are cut over the ranks nothing is accumulated in place and no buffer persists.
 Runtime suited(Runtime runtime, const ResolvedPlan& plan) {
-  const bool cut = plan.shards();
+  if (!plan.shards()) return runtime;
   for (Runtime* r : {&runtime, runtime.blocks.empty() ? &runtime : &runtime.blocks.front()}) {
-    if (cut) r->persistent_gradients = r->fused_gradient_accumulation = false;
+    r->persistent_gradients = r->fused_gradient_accumulation = false;
   }
   return runtime;
 }

@@ -23,9 +23,15 @@ TEST_CASE("megatron: fused norms, rotary positions and SwiGLU are one kernel eac
   CHECK(count_named(forward, "fused_bias_dropout_add") == 2);
 }
 
+// wgrad_gemm_accum_fp32, and _fp16 where main gradients are bf16.
 TEST_CASE("megatron: gradients of products are added inside the product", "[runtime]") {
+  const DType gradients = GENERATE(DType::kFp32, DType::kBf16);
   S scenario;
   scenario.batch = 2;
+  if (gradients == DType::kBf16)
+    scenario.training =
+        "precision: {parameters: bf16, compute: bf16, gradients: bf16, reduce: bf16, "
+        "optimizer_states: fp32, master_weights: fp32}";
   const Simulation s = scenario.run();
   const auto backward = kernels_of(s, "block backward");
   // Four products twice, SwiGLU, attention and its concatenation, two rotaries, two norms of two
@@ -38,7 +44,7 @@ TEST_CASE("megatron: gradients of products are added inside the product", "[runt
         if (const auto* k = std::get_if<Kernel>(&i.what))
           if (const auto* w = std::get_if<GemmWork>(&k->work); w && w->accumulate) {
             ++accumulating;
-            CHECK(w->out == DType::kFp32);
+            CHECK(w->out == gradients);
           }
   CHECK(accumulating % 4 == 0);
   CHECK(accumulating > 0);
