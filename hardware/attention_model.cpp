@@ -122,15 +122,22 @@ void read_first_generation(Reader reader, AttentionModel& model) {
   reader.finish();
 }
 
-// Measured on this GPU, both directions; on one like it (`transfer`); or on another, whose times
-// are divided by a ratio of rates.
+// Measured on this GPU, both directions; on another, whose times hold here too where it is of the
+// same processor (`transfer`: these kernels are far from what memory bounds) or are divided by a
+// ratio of rates.
 void read_second_generation(Reader reader, AttentionModel& model) {
   if (reader.value().is_null()) return;
   AttentionModel::Older& second = model.second;
   if (const auto name = reader.maybe<std::string>("transfer")) {
-    if (const auto other = donated(*name, reader.raw("transfer").mark())) {
-      second = other->second;
+    const Gpu other =
+        read_gpu(resolve("gpus", Value::scalar(*name, reader.raw("transfer").mark())));
+    if (other.attention) {
+      second = other.attention->second;
       second.source = "transferred from " + *name + ": " + second.source;
+      if (!(second.peak > 0)) {
+        second.peak = other.peak_of(DType::kBf16).value;
+        second.bandwidth = other.memory_bandwidth.value;
+      }
     }
     reader.finish();
     return;
