@@ -102,6 +102,7 @@ Priced price_gemm(std::string_view, PriceArguments& arguments, PriceMachines& ma
 Priced price_attention(std::string_view, PriceArguments& arguments, PriceMachines& machines,
                        bool explain) {
   static const std::array<std::string, 2> kDirections{"forward", "backward"};
+  static const std::array<std::string, 3> kGenerations{"best", "1", "2"};
   const Gpu* gpu = read_gpu_of(arguments, machines);
   AttentionWork work;
   work.batch = arguments.count("batch", 1);
@@ -111,6 +112,8 @@ Priced price_attention(std::string_view, PriceArguments& arguments, PriceMachine
   work.kv_length = arguments.count("kv_length", work.length);
   work.head_size = arguments.count("head_size");
   work.causal = arguments.flag("causal", true);
+  work.dropout = arguments.flag("dropout", false);
+  work.generation = static_cast<int>(arguments.choice("flash_attention", kGenerations));
   work.dtype = read_dtype(arguments);
   work.direction = static_cast<AttentionDirection>(arguments.choice("direction", kDirections));
   if (work.kv_heads > work.heads || work.heads % work.kv_heads != 0) {

@@ -31,6 +31,8 @@ constexpr std::array kAttentionKeys{
     PriceKey{"head_size", "elements of a head", true},
     PriceKey{"direction", "forward | backward; forward"},
     PriceKey{"causal", "true | false; true"},
+    PriceKey{"dropout", "true | false: of probabilities, in the kernel; false"},
+    PriceKey{"flash_attention", "best | 1 | 2: FlashAttention's generation; best"},
     PriceKey{"dtype", "of the operands; bf16"},
     PriceKey{"clocks", "burst | sustained; burst"},
 };
