@@ -271,15 +271,12 @@ class RankBuilder {
     if (plan_.pipeline > 1) writer_.host(runtime_.host_per_stage_call);
   }
 
-  void get_batch() {
-    if (!runtime_.waits_for_batch) return;
-    writer_.host(runtime_.host_per_batch);
-    writer_.host_wait(writer_.record(StreamKind::kCompute), runtime_.host_per_batch_size);
-  }
-
   void forward(const Chunk& c) {
     stage_call();
-    get_batch();
+    if (runtime_.waits_for_batch) {
+      writer_.host(runtime_.host_per_batch);
+      writer_.host_wait(writer_.record(StreamKind::kCompute), runtime_.host_per_batch_size);
+    }
     if (receives_forward(c)) {
       if (runtime_.orders_messages) unpark(first_position(c), true);
       writer_.allocate(MemoryScope::kFrame, first_position(c) - 1, 0, message_bytes(),
@@ -358,35 +355,35 @@ class RankBuilder {
                          "vectorized_elementwise_kernel (scale)", {"vectorized", b, b, p.elements});
         }
     }
-    if (!runtime_.keeps_logits) return;
-    for (const Unit& u : units_) {
-      const SegmentMaker& head = *u.segments;
-      if (u.position != program_.positions - 1) continue;
-      const Bytes one = head.graph().tensor(head.logits()).bytes();
+    for_kept_logits([&](const Unit& head, Bytes one) {
       const Bytes all(one.value * plan_.micro_batches_of_copy());
-      writer_.allocate(MemoryScope::kRank, u.position, -1, all, MemoryCategory::kTemporary);
+      writer_.allocate(MemoryScope::kRank, head.position, -1, all, MemoryCategory::kTemporary);
       writer_.kernel(StreamKind::kCompute, Activity::kForward, "CatArrayBatchedCopy (outputs)",
                      {"cat", all, all, all.value / 2});
       writer_.at(0, 0);
-      writer_.release(MemoryScope::kRank, u.position, -1);
-    }
+      writer_.release(MemoryScope::kRank, head.position, -1);
+    });
   }
 
   // A stage keeps its outputs until the next step begins.
   void release_outputs() {
-    if (plan_.pipeline == 1 || !runtime_.keeps_logits) return;
+    if (plan_.pipeline == 1) return;
     const int n = plan_.micro_batches_of_copy();
-    for (const Unit& u : units_) {
-      const SegmentMaker& head = *u.segments;
-      const int copy = plan_.schedule->copy_of(u.chunk);
-      if (u.position != program_.positions - 1) continue;
-      const Bytes one = head.graph().tensor(head.logits()).bytes();
+    for_kept_logits([&](const Unit& head, Bytes one) {
+      const int copy = plan_.schedule->copy_of(head.chunk);
       for (int m = copy * n; m < (copy + 1) * n; ++m) {
         writer_.at(m, 0);
-        writer_.release(MemoryScope::kFrame, u.position, head.logits_slot(), one,
+        writer_.release(MemoryScope::kFrame, head.position, head.segments->logits_slot(), one,
                         MemoryCategory::kActivations);
       }
-    }
+    });
+  }
+  // `of`: a head, and the bytes of one micro-batch's logits.
+  template <class Of>
+  void for_kept_logits(const Of& of) {
+    for (const Unit& u : units_)
+      if (runtime_.keeps_logits && u.position == program_.positions - 1)
+        of(u, u.segments->graph().tensor(u.segments->logits()).bytes());
   }
 
   void residents() {

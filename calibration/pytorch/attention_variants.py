@@ -14,27 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from common import DRY_RUN, Table, device, median
+from common import DRY_RUN, Table, device, events_us
 
 SHAPES = [  # batch, heads, kv heads, length, head size
     (1, 32, 8, 8192, 128), (2, 8, 2, 8192, 128), (1, 32, 32, 4096, 128), (4, 8, 8, 2048, 128),
     (4, 16, 16, 1024, 64), (8, 12, 12, 1024, 64), (1, 64, 8, 4096, 128), (1, 16, 16, 16384, 128),
 ]  # fmt: skip
 BACKENDS = {"flash2": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}
-
-
-def events_us(run, repeats=15):
-    for _ in range(3):
-        run()
-    times = []
-    for _ in range(repeats):
-        began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        began.record()
-        run()
-        ended.record()
-        ended.synchronize()
-        times.append(began.elapsed_time(ended) * 1e3)
-    return median(times)
 
 
 def main():

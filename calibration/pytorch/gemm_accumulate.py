@@ -12,25 +12,10 @@ import sys
 
 import torch
 
-from common import DRY_RUN, Table, device, median
+from common import DRY_RUN, Table, device, events_us
 
 PAIRS = [(2048, 2048), (4096, 4096), (12288, 4096), (4096, 11008), (22016, 4096), (8192, 2048),
          (6144, 6144), (18432, 6144), (24576, 6144), (6144, 24576), (20480, 5120), (5120, 20480)]  # fmt: skip
-
-
-def events_us(run, flush, repeats=12):
-    for _ in range(3):
-        run()
-    times = []
-    for _ in range(repeats):
-        flush.zero_()
-        began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        began.record()
-        run()
-        ended.record()
-        ended.synchronize()
-        times.append(began.elapsed_time(ended) * 1e3)
-    return median(times)
 
 
 def kinds(dy, x, n, k):
@@ -55,7 +40,7 @@ def main():
             dy = torch.randn(m, n, device=device(), dtype=torch.bfloat16)
             x = torch.randn(m, k, device=device(), dtype=torch.bfloat16)
             for kind, run in kinds(dy, x, n, k).items():
-                table.row(m=m, n=n, k=k, kind=kind, median_us=events_us(run, flush))
+                table.row(m=m, n=n, k=k, kind=kind, median_us=events_us(run, flush.zero_))
     table.close()
 
 
