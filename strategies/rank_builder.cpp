@@ -318,8 +318,11 @@ class RankBuilder {
     for (auto i = c.units.rbegin(); i != c.units.rend(); ++i) {
       const Unit& u = units_[*i];
       if (part != BackwardPart::kWeights) data_->before_backward(writer_, u);
-      const std::size_t below = *i - c.units.front();
-      split_host(part, static_cast<double>(below));
+      const std::size_t below = *i - c.units.front();  // graphs before it in its chunk
+      if (part == BackwardPart::kInputs) writer_.host(runtime_.host_per_split_inputs);
+      if (part == BackwardPart::kWeights)
+        writer_.host(runtime_.host_per_split_weights +
+                     runtime_.host_per_split_weights_below * static_cast<double>(below));
       if (plan_.plan.offload.activations)
         activations_.before_backward(
             writer_, std::span(units_).subspan(c.units.front(), c.units.size()), below);
@@ -335,12 +338,6 @@ class RankBuilder {
     if (sends_backward(c))
       writer_.release(MemoryScope::kFrame, first_position(c), 1, message_bytes(),
                       MemoryCategory::kTemporary);
-  }
-  // `below`: graphs before it in its chunk.
-  void split_host(BackwardPart part, double below) {
-    if (part == BackwardPart::kInputs) writer_.host(runtime_.host_per_split_inputs);
-    if (part == BackwardPart::kWeights)
-      writer_.host(runtime_.host_per_split_weights + runtime_.host_per_split_weights_below * below);
   }
 
   // torch.distributed.pipelining divides gradients by the number of micro-batches, and its last
