@@ -206,7 +206,9 @@ std::vector<std::string> fit_training(const std::string& results, const std::str
       body += "      fp32:  # the memory-efficient kernel\n" + attention(t, kTrainedFp32);
     write_section("training_attention", body);
   }
-  if (fs::exists(results + "/attention_flash.csv"))
+  // GPUs whose own attention is FlashAttention 2 have no second table of it.
+  if (fs::exists(results + "/attention_flash.csv") &&
+      has_section(read_file(gpu_file), "second_generation"))
     write_section("second_generation", attention(target(), kFlash));
   return says;
 }

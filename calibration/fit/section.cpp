@@ -7,9 +7,19 @@
 
 namespace rehearse {
 
+namespace {
+
+std::string beginning(const std::string& name) { return "# rehearse_fit begin " + name + "\n"; }
+
+}  // namespace
+
+bool has_section(const std::string& text, const std::string& name) {
+  return text.find(beginning(name)) != std::string::npos;
+}
+
 std::string with_section(const std::string& text, const std::string& name,
                          const std::string& body) {
-  const std::string begin = "# rehearse_fit begin " + name + "\n";
+  const std::string begin = beginning(name);
   const std::size_t begins = text.find(begin);
   const std::size_t ends = text.find("# rehearse_fit end " + name + "\n");
   if (begins == std::string::npos || ends == std::string::npos || ends < begins) {

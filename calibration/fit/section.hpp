@@ -9,6 +9,7 @@ namespace rehearse {
 //   # rehearse_fit end NAME
 // (indented as they like). Returns the text with the part replaced by `body`, whole lines. Throws
 // std::runtime_error when a mark is missing.
+bool has_section(const std::string& text, const std::string& name);
 std::string with_section(const std::string& text, const std::string& name, const std::string& body);
 
 std::string read_file(const std::string& path);
