@@ -63,8 +63,8 @@ void read_latent_attention(Reader& reader, Model& m) {
 // Megatron-LM's GPT, said by its launch arguments (underscores for hyphens), with their defaults;
 // the sizes, which have none, are those of its first example (345 M).
 Model read_megatron_gpt(Reader& reader) {
-  static const std::vector<std::string> norms{"LayerNorm", "RMSNorm"};
-  static const std::vector<std::string> positions{"learned_absolute", "rope", "none"};
+  static const std::vector<std::string> kNorms{"LayerNorm", "RMSNorm"};
+  static const std::vector<std::string> kPositions{"learned_absolute", "rope", "none"};
   Model m;
   m.layers = count_or(reader, "num_layers", 24);
   m.hidden = count_or(reader, "hidden_size", 1024);
@@ -77,9 +77,9 @@ Model read_megatron_gpt(Reader& reader) {
   const std::int64_t groups = count_or(reader, "num_query_groups", 1);
   m.kv_heads =
       flag_or(reader, "group_query_attention", reader.has("num_query_groups")) ? groups : m.heads;
-  m.norm = static_cast<NormKind>(reader.choice("normalization", norms, 0));
+  m.norm = static_cast<NormKind>(reader.choice("normalization", kNorms, 0));
   m.norm_bias = m.norm == NormKind::kLayerNorm;
-  m.position = static_cast<PositionKind>(reader.choice("position_embedding_type", positions, 0));
+  m.position = static_cast<PositionKind>(reader.choice("position_embedding_type", kPositions, 0));
   m.max_positions = count_or(reader, "max_position_embeddings", 1024);
   m.mlp_bias = m.proj_bias = !flag_or(reader, "disable_bias_linear", false);
   m.qkv_bias = flag_or(reader, "add_qkv_bias", m.mlp_bias) || m.mlp_bias;
