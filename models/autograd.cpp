@@ -106,6 +106,7 @@ std::vector<TensorId> kept(const OpGraph& graph, const std::vector<bool>& wanted
     case OpKind::kGatherKeys:
     case OpKind::kConcatenate:
     case OpKind::kScale:
+    case OpKind::kReorder:
     case OpKind::kCounts:
     case OpKind::kDispatch:
     case OpKind::kReturn:

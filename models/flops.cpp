@@ -84,6 +84,7 @@ Flops forward_flops(const OpGraph& graph, const Op& op, bool causal) {
     case OpKind::kJoin:
     case OpKind::kCombine:
     case OpKind::kScale:
+    case OpKind::kReorder:
     case OpKind::kConcatenate:
     case OpKind::kCacheUpdate:
     case OpKind::kArgMax:

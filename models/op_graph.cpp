@@ -78,6 +78,8 @@ std::string_view to_string(OpKind kind) {
       return "concatenate";
     case OpKind::kScale:
       return "scale";
+    case OpKind::kReorder:
+      return "reorder";
     case OpKind::kRoute:
       return "route";
     case OpKind::kPermute:

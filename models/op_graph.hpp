@@ -75,6 +75,7 @@ enum class OpKind : std::uint8_t {
   kScale,        // x -> c x
   kRepeatHeads,  // keys or values of the groups -> of all heads
   kSafeSoftmax,  // adds the mask, softmax; rows that are masked throughout become zero
+  kReorder,      // a copy with the dimensions in another order; its gradient is a view
   kDropout,      // statistic: the mask, one byte an element
   kGelu,
   kSwiGlu,        // [.., 2f] -> silu(gate) * up [.., f]
@@ -181,6 +182,7 @@ struct GraphOptions {
   DType parameters = DType::kBf16;
   AttentionMethod attention = AttentionMethod::kFlash;
   LatentForm latent = LatentForm::kTraining;
+  bool reorders_attention = false;  // the result of kFlash is copied for what reads it
   double dropout = 0;  // > 0: dropout after attention's softmax, proj and down, and the embedding
   bool causal = true;
   // torch.autocast's rules: embeddings and norms give fp32, so the residual stream is fp32, and a

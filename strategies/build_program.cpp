@@ -129,6 +129,7 @@ GraphOptions graph_options(const ResolvedPlan& plan) {
   o.compute = p.compute;
   o.parameters = p.sharded_fp32 ? p.compute : p.parameters;
   o.attention = plan.attention;
+  o.reorders_attention = plan.reorders_attention;
   o.dropout = plan.training.dropout;
   o.causal = plan.training.causal;
   o.autocast = p.autocast;

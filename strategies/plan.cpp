@@ -202,11 +202,13 @@ class Checker {
                        kv = std::max<std::int64_t>(1, model_.kv_heads / out_.tensor);
     const Runtime& runtime = runtime_.in_blocks();
     const bool repeats = runtime.repeats_heads && heads != kv;
-    const bool fused = runtime.fused_attention(out_.training.precision.compute,
-                                               heads != kv && !repeats, model_.head_size);
+    const FusedAttention* fused = runtime.fused_attention(out_.training.precision.compute,
+                                                          heads != kv && !repeats, model_.head_size);
     out_.attention = !fused    ? AttentionMethod::kMath
                      : repeats ? AttentionMethod::kRepeated
                                : AttentionMethod::kFlash;
+    out_.reorders_attention =
+        fused && fused->batch_first && s_.task == Task::kTraining && out_.context == 1;
     if (!fused && s_.task != Task::kTraining)
       error("training.precision",
             fmt::format("runtime {} has no fused attention in {} for model {}, and inference needs "

@@ -24,6 +24,7 @@ struct ResolvedPlan {
   std::vector<int> stage_layers;  // of every stage in model order
   int gpus_per_node = 1;
   AttentionMethod attention = AttentionMethod::kFlash;
+  bool reorders_attention = false;  // in training, where nothing else moves its result
   Plan plan;
   Training training;
   Task task = Task::kTraining;

@@ -73,6 +73,7 @@ constexpr std::array kOpKinds{OpKind::kEmbedding,
                               OpKind::kSoftmax,
                               OpKind::kContext,
                               OpKind::kScale,
+                              OpKind::kReorder,
                               OpKind::kRepeatHeads,
                               OpKind::kSafeSoftmax,
                               OpKind::kDropout,
@@ -213,6 +214,7 @@ FusedAttention read_fused_attention(const Value& v, Diagnostics& d) {
       r.error("dtypes", "no type '" + name + "'");
   }
   out.grouped = r.optional<bool>("grouped", true);
+  out.batch_first = r.optional<bool>("batch_first", false);
   out.head_size_most = r.count("head_size_most", 0, 0);
   r.finish();
   return out;

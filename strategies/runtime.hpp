@@ -63,6 +63,8 @@ struct FusedAttention {
   std::vector<DType> dtypes;
   bool grouped = true;              // queries in groups that share keys and values
   std::int64_t head_size_most = 0;  // 0: any
+  // Its result is [batch, sequence, ...] in memory, which the product after it reads as a copy.
+  bool batch_first = false;
   bool takes(DType dtype, bool in_groups, std::int64_t head_size) const;
 };
 

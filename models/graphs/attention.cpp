@@ -50,7 +50,10 @@ TensorId flash_attention(GraphBuilder& g, const Qkv& t) {
     sinks.push_back(g.parameter("attention.sinks", {{Axis::kHeads, g.model().heads}}));
   g.op(OpKind::kAttention, "attention", {t.q, t.k, t.v}, std::move(sinks), {out, lse}).dropout =
       o.dropout > 0;
-  return out;
+  if (!o.reorders_attention) return out;
+  const TensorId copy = g.activation("attention_reordered", dims, g.compute_dtype());
+  g.op(OpKind::kReorder, "attention_reorder", {out}, {}, {copy});
+  return copy;
 }
 
 // Attention as before FlashAttention: every step reads and writes [batch, heads, s, s].

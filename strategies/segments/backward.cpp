@@ -8,6 +8,7 @@ namespace {
 
 bool passes_through(const Op& op, const OpGraph& g) {
   if (op.kind == OpKind::kAdd || op.kind == OpKind::kPositionEmbedding) return true;
+  if (op.kind == OpKind::kReorder) return true;                // the gradient is a view
   if (op.kind == OpKind::kJoin && op.parts == 1) return true;  // the gradients are views
   return (op.kind == OpKind::kGather || op.kind == OpKind::kScatter) &&
          g.tensor(op.outputs[0]).view_of != kNoTensor;

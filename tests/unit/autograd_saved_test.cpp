@@ -64,6 +64,16 @@ TEST_CASE("autograd: attention by PyTorch's math path saves scaled copies and on
   CHECK(saved_by(g, "context") == "softmax_out v_repeated");
 }
 
+TEST_CASE("autograd: a projection saves the copy of a result that is in another order") {
+  GraphOptions options;
+  options.sequence = 32;
+  options.reorders_attention = true;
+  const OpGraph g = build_graphs(model_of("model_type: gpt2"), options).block;
+  CHECK(saved_by(g, "attention") == "q k v attention_out attention.lse");
+  CHECK(saved_by(g, "attention_reorder").empty());
+  CHECK(saved_by(g, "proj") == "attention_reordered");
+}
+
 TEST_CASE("autograd: the loss saves log-probabilities and targets, the cast nothing") {
   GraphOptions options;
   options.sequence = 32;
