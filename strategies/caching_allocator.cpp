@@ -109,7 +109,7 @@ CachingAllocator::Handle CachingAllocator::grow(std::int64_t size, bool small) {
     return end;
   }
   const std::int64_t address = end ? blocks_[end].address + blocks_[end].size : 0;
-  const Handle h = new_block({more, address, end, 0, false, small});
+  const Handle h = new_block({more, 0, address, end, 0, false, small});
   if (end) blocks_[end].next = h;
   return end = h;
 }
@@ -128,19 +128,21 @@ CachingAllocator::Handle CachingAllocator::allocate(Bytes bytes) {
     h = grow(size, small);
   } else {
     const std::int64_t whole = segment_size(size);
-    h = new_block({whole, reserved_, 0, 0, false, small});
+    h = new_block({whole, 0, reserved_, 0, 0, false, small});
     reserved_ += whole;
   }
   const std::int64_t left = blocks_[h].size - size;
   if (small || expandable_ ? left < kRound : left <= kMiB) {
     allocated_ += left;
+    uncut_ += left;
+    blocks_[h].uncut = left;
     if (found) free.erase(place);
     blocks_[h].free = false;
     return h;
   }
   const Handle next = blocks_[h].next;
   const std::int64_t address = blocks_[h].address + size;
-  const Handle rest = new_block({left, address, h, next, true, small});
+  const Handle rest = new_block({left, 0, address, h, next, true, small});
   if (next)
     blocks_[next].previous = rest;
   else
@@ -159,6 +161,7 @@ CachingAllocator::Handle CachingAllocator::allocate(Bytes bytes) {
 
 void CachingAllocator::release(Handle h) {
   allocated_ -= blocks_[h].size;
+  uncut_ -= std::exchange(blocks_[h].uncut, 0);
   Pool& free = pool(blocks_[h].small);
   const auto place_of = [&](Handle of) {
     return free.place_of(blocks_, blocks_[of].size, blocks_[of].address);

@@ -26,11 +26,14 @@ class CachingAllocator {
   Handle allocate(Bytes size);
   void release(Handle handle);
   Bytes reserved() const { return Bytes(reserved_); }
+  // What blocks that are in use hold, and how much of that nobody asked for (it was not cut off).
   Bytes allocated() const { return Bytes(allocated_); }
+  Bytes uncut() const { return Bytes(uncut_); }
 
  private:
   struct Block {
     std::int64_t size = 0;
+    std::int64_t uncut = 0;         // of it, in use
     std::int64_t address = 0;       // segments lie one after another
     Handle previous = 0, next = 0;  // neighbours in the segment, 0: none
     bool free = false;
@@ -67,7 +70,7 @@ class CachingAllocator {
   Pool small_, large_;
   bool expandable_ = false;
   Handle last_small_ = 0, last_large_ = 0;  // of expandable segments, the blocks at their ends
-  std::int64_t reserved_ = 0, allocated_ = 0;
+  std::int64_t reserved_ = 0, allocated_ = 0, uncut_ = 0;
 };
 
 }  // namespace rehearse

@@ -94,12 +94,16 @@ class Reserved {
     }
   }
 
+  // Of the peak of a step: what its blocks hold that nobody asked for.
+  Bytes uncut() const { return uncut_at_peak_; }
+
   Bytes run() {
     set_up();
     const auto [calls, update] = followed();
     Bytes before(0);
     for (int step = 0; step < kSettlingSteps && (step < 2 || before < reserved()); ++step) {
       before = reserved();
+      highest_ = Bytes(0);
       if (step == 1) keep(rank_.setup.before_second);
       for (std::size_t i = 0; i < calls.size(); ++i) {
         if (step == 0 && i == update) keep(rank_.setup.states);
@@ -160,6 +164,17 @@ class Reserved {
     return sum;
   }
 
+  void note_peak() {
+    Bytes all(0), uncut(0);
+    for (const CachingAllocator& a : pools_) {
+      all += a.allocated();
+      uncut += a.uncut();
+    }
+    if (all <= highest_) return;
+    highest_ = all;
+    uncut_at_peak_ = uncut;
+  }
+
   void keep(const std::vector<Bytes>& sizes) {
     for (Bytes b : sizes)
       if (b.value > 0) pool(StreamKind::kCompute).allocate(b);
@@ -211,10 +226,12 @@ class Reserved {
       const std::size_t at = c.place + (c.moves ? micro_batch * moving_.size() : 0);
       if (at >= places.size())
         places.resize(c.moves ? (micro_batch + 1) * moving_.size() : lasting_.size());
-      if (c.allocate)
+      if (c.allocate) {
         allocate(places[at], c);
-      else
+        note_peak();
+      } else {
         release(places[at]);
+      }
     }
   }
 
@@ -259,6 +276,7 @@ class Reserved {
   const RankProgram& rank_;
   Allocation allocation_;
   std::array<bool, kThreads> has_workspace_{};
+  Bytes highest_{0}, uncut_at_peak_{0};  // of the step so far
   std::vector<std::vector<Change>> passes_;
   std::array<CachingAllocator, kStreamKinds> pools_;
   // Places by frame of micro-batch 0 (or position) and slot, numbered.
@@ -303,13 +321,21 @@ RankMemory rank_memory(const Program& program, const RankProgram& rank, bool res
     period(s.count - 1);
   }
   RankMemory out;
-  if (rank.making.value > total(best)) {
+  const bool before_first = rank.making.value > total(best);
+  if (before_first) {
     best = {};
     best[static_cast<std::size_t>(MemoryCategory::kParameters)] = rank.making.value;
   }
   out.peak = Bytes(total(best));
   for (std::size_t i = 0; i < best.size(); ++i) out.at_peak[i] = Bytes(best[i]);
-  out.reserved = reserved ? max(out.peak, Reserved(program, rank, allocation).run()) : out.peak;
+  out.reserved = out.peak;
+  if (!reserved) return out;
+  Reserved walk(program, rank, allocation);
+  const Bytes held = walk.run();
+  if (!before_first) out.uncut = walk.uncut();
+  out.peak += out.uncut;
+  out.at_peak[static_cast<std::size_t>(MemoryCategory::kTemporary)] += out.uncut;
+  out.reserved = max(out.peak, held);
   return out;
 }
 

@@ -12,9 +12,10 @@ namespace rehearse {
 // What PyTorch's allocator would report of one rank for a step after the first. Allocations are
 // counted when the host makes them, so the peak follows from the order of the program alone.
 struct RankMemory {
-  Bytes peak{0};                                   // max_memory_allocated
-  Bytes reserved{0};                               // max_memory_reserved
-  std::array<Bytes, kMemoryCategories> at_peak{};  // by MemoryCategory
+  Bytes peak{0};      // max_memory_allocated
+  Bytes uncut{0};     // of the peak: what blocks hold that nobody asked for, as it was not cut off
+  Bytes reserved{0};  // max_memory_reserved
+  std::array<Bytes, kMemoryCategories> at_peak{};  // by MemoryCategory; uncut is temporary
 };
 
 // What the process did before the first step. cuBLAS's handle belongs to a thread, and PyTorch
@@ -31,7 +32,8 @@ struct Allocation {
   bool expandable_segments = false;
 };
 
-// Without `reserved`, which takes a walk through every allocation, it is the peak.
+// Without `reserved`, which takes a walk through every allocation, it is the peak, and of blocks no
+// more is known than what was asked for.
 RankMemory rank_memory(const Program& program, const RankProgram& rank, bool reserved = true,
                        const Allocation& allocation = {});
 

@@ -95,6 +95,18 @@ TEST_CASE("a large block is kept whole when 1 MiB or less is left") {
   CHECK(a.allocated() == Bytes(kMiB + 512));
 }
 
+TEST_CASE("what is not cut off a block counts as allocated until the block is freed") {
+  CachingAllocator a;
+  const auto block = a.allocate(kib(20 * 1024 - 500));  // of a segment of 20 MiB
+  CHECK(a.uncut() == kib(500));
+  CHECK(a.allocated() == mib(20));
+  a.release(block);
+  CHECK(a.uncut() == Bytes(0));
+  CHECK(a.allocated() == Bytes(0));
+  a.allocate(mib(20));  // the same block, now whole
+  CHECK(a.uncut() == Bytes(0));
+}
+
 TEST_CASE("freed neighbours become one block again, whatever the order") {
   for (int order = 0; order < 6; ++order) {
     CachingAllocator a;

@@ -102,6 +102,21 @@ TEST_CASE("in a fresh process backward's workspace takes a buffer of the logits"
   CHECK(more == (Bytes(std::int64_t{128} << 20) - workspace).value);
 }
 
+// Up and down of GPT-2 XL have 20,480,000 bytes in bf16, in blocks of 20 MiB: 491,520 more, once
+// for the parameter and each of its two moments, as max_memory_allocated counts them.
+TEST_CASE("peaks hold what blocks have beyond what was asked of them") {
+  BuildText text;
+  text.model =
+      "{model_type: gpt2, n_layer: 1, n_embd: 1600, n_head: 25, vocab_size: 512, n_positions: 128}";
+  text.training = "micro_batch_size: 1, global_batch_size: 1, precision: bf16";
+  const Built b = build(text);
+  const RankMemory m = rank_memory(b.program, b.rank());
+  CHECK(m.uncut.value >= 2 * 3 * 491520);
+  CHECK(m.peak == rank_memory(b.program, b.rank(), false).peak + m.uncut);
+  CHECK(rank_memory(b.program, b.rank(), true, {Bytes(0), Process::kFresh, true}).uncut.value <
+        512 * 1000);
+}
+
 TEST_CASE(
     "in a fresh process both workspaces are segments of their own where nothing as large is free") {
   BuildText text;

@@ -79,6 +79,10 @@ std::string tensors_at_peak(const Simulation& s) {
                          format_bytes(Bytes(t.bytes.value / t.count)), format_bytes(t.bytes));
   }
   if (rest.value > 0) out += fmt::format("  {:<66}{:>9}\n", "others", format_bytes(rest));
+  for (const StageReport& stage : s.report.stages)
+    if (stage.pipeline_stage == fullest->pipeline_rank && stage.peak_memory > peak)
+      out += fmt::format("  {:<66}{:>9}\n", "blocks beyond what was asked of them (not cut off)",
+                         format_bytes(stage.peak_memory - peak));
   return out;
 }
 
@@ -87,7 +91,7 @@ std::string peak_memory(const Scenario& scenario) {
   const RunReport& r = s.report;
   std::string out = fmt::format(
       "peak_memory = {} ({} bytes): the most that the tensors of one rank take at one time, in the "
-      "order\nin which its host allocates and frees them, each rounded up to 512 bytes "
+      "order\nin which its host allocates and frees them, in blocks of PyTorch's allocator "
       "(torch.cuda.max_memory_allocated)\n",
       format_bytes(r.peak_memory), format_count(r.peak_memory.value));
   for (const StageReport& stage : r.stages) {
