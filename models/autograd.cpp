@@ -127,9 +127,14 @@ void add_gradients(const OpGraph& graph, OpId id, BackwardGraph& out) {
   const bool inputs = any_input_wanted(graph, out.wanted, op);
   const bool parameters = trains(graph, op);
   if (is_product(op.kind)) {
-    // Two matrix products. PyTorch issues the weight's first, and each reads what the other is of.
+    // Two matrix products; each reads what the other is of. PyTorch's derivatives are in the order
+    // of its operands' names: mat2 (the weight), self (the input) of mm; mat1 (the input), mat2
+    // (the weight), self (the bias) of addmm, which a bias makes it.
+    const bool biased = op.parameters.size() > 1;
+    const GradOp of_inputs{id, GradKind::kInputs, {op.parameters.at(0)}};
+    if (inputs && biased) out.ops.push_back(of_inputs);
     if (parameters) out.ops.push_back({id, GradKind::kParameters, keeps});
-    if (inputs) out.ops.push_back({id, GradKind::kInputs, {op.parameters.at(0)}});
+    if (inputs && !biased) out.ops.push_back(of_inputs);
     return;
   }
   std::vector<TensorId> reads = keeps;

@@ -18,7 +18,7 @@ struct GradOp {
 
 struct BackwardGraph {
   std::vector<GradOp>
-      ops;  // in execution order: reverse of forward, wgrad of a linear before dgrad
+      ops;  // in execution order: reverse of forward, wgrad of a linear without bias before dgrad
   // saved[op]: forward tensors that op keeps for its backward, as PyTorch's autograd does (inputs
   // of a linear whose weight trains, both factors of a product, q, k, v, o and
   // log-sum-exp of attention, log-probabilities of the loss, masks); without parameters. Nothing

@@ -121,70 +121,6 @@ void SegmentBuilder::input_gradients(const Op& op, GradKind of, bool alone) {
   if (!temporary.empty()) release(MemoryScope::kFrame, scratch);
 }
 
-void SegmentBuilder::store_gradient(TensorId p, const Op& op, GradientStore store) {
-  const Runtime& rt = context_.runtime;
-  TrafficBase base;
-  base.parameters = graph_.tensor(p).bytes();
-  base.element = size_of(graph_.tensor(p).dtype);
-  if (options_.autocast && is_product(op.kind))
-    kernels(template_kernels(context_, rt.cast_gradient, base), op, rt.cast_gradient.host);
-  const bool fused = rt.fused_gradient_accumulation && is_product(op.kind);
-  if (fused || (store == GradientStore::kFresh && !rt.persistent_gradients)) return;
-  if (store != GradientStore::kCopyOut) {
-    TrafficBase sum = base;  // whose elements are those of the accumulated gradient
-    sum.element = max(base.element, size_of(options_.gradient));
-    const bool wider = sum.element > base.element;
-    const PassTemplate& add = wider ? rt.accumulate_wider : rt.accumulate_gradient;
-    kernels(template_kernels(context_, add, sum), op, add.host);
-  }
-  if (store == GradientStore::kCopyOut || store == GradientStore::kAccumulateCopyOut) {
-    MemoryWork copy{"vectorized", base.parameters, base.parameters,
-                    base.parameters.value / base.element.value};
-    kernels({Kernel{copy, program_.intern("elementwise_kernel<MulFunctor> (bucket)")}}, op,
-            rt.accumulate_gradient.host);
-  }
-  if (store == GradientStore::kAccumulateCopyOut) release(gradient_scope(p), gradient_slot(p));
-}
-
-bool SegmentBuilder::tied(TensorId p) const {
-  return options_.tied && graph_.tensor(p).name == "token_embedding.weight";
-}
-
-// A tied weight's gradient is the head's with the embedding's, which comes later, added to it; only
-// the sum is copied out.
-GradientStore SegmentBuilder::store_of(const Op& op, GradientStore store) const {
-  if (std::none_of(op.parameters.begin(), op.parameters.end(), [&](TensorId p) { return tied(p); }))
-    return store;
-  const bool fresh = store == GradientStore::kFresh || store == GradientStore::kCopyOut;
-  if (role_.last) return fresh ? GradientStore::kFresh : GradientStore::kAccumulate;
-  const bool copied =
-      store == GradientStore::kCopyOut || store == GradientStore::kAccumulateCopyOut;
-  return copied ? GradientStore::kAccumulateCopyOut : GradientStore::kAccumulate;
-}
-
-void SegmentBuilder::weight_gradients(const Op& op, GradientStore asked, bool product) {
-  const Runtime& rt = context_.runtime;
-  const GradientStore store = store_of(op, asked);
-  const bool kept = store == GradientStore::kFresh && !rt.persistent_gradients;
-  const std::int32_t scratch = next_slot_++;
-  std::vector<Bytes> computed;  // as the products give them
-  for (TensorId p : op.parameters)
-    computed.emplace_back(graph_.tensor(p).bytes().value / (kept ? 2 : 1));
-  if (kept)
-    for (TensorId p : op.parameters)
-      allocate(gradient_scope(p), gradient_slot(p),
-               Bytes(graph_.tensor(p).elements() * size_of(options_.gradient).value),
-               MemoryCategory::kGradients);
-  const bool fused = rt.fused_gradient_accumulation && is_product(op.kind);
-  const bool temporary = !fused && (!kept || options_.autocast);
-  if (temporary) allocate(scratch, computed);
-  if (product)
-    kernels(weight_gradient_kernels(context_, graph_, op, store != GradientStore::kFresh), op,
-            rt.of(op.kind).backward.host_of(op));
-  for (TensorId p : op.parameters) store_gradient(p, op, store);
-  if (temporary) release(MemoryScope::kFrame, scratch);
-}
-
 void SegmentBuilder::release_saved(std::size_t op) {
   for (TensorId t : backward_.saved[op]) {
     if (is_data(t)) continue;
@@ -254,22 +190,6 @@ std::vector<TensorId> SegmentBuilder::gather_again(const Op& op, bool beside_ker
   return out;
 }
 
-void SegmentBuilder::parameter_gradients(const Op& op, GradientStore store, Part part) {
-  for (const Op& gather : graph_.ops) {
-    const TensorId gathered = gather.outputs[0];
-    if (!overlaps(part) || gather.kind != OpKind::kGather || !wants_gradient(gathered)) continue;
-    // The first that reads it is the last to add to its gradient.
-    const auto first = std::find_if(graph_.ops.begin(), graph_.ops.end(), [&](const Op& reader) {
-      return std::find(reader.inputs.begin(), reader.inputs.end(), gathered) != reader.inputs.end();
-    });
-    if (&*first != &op) continue;
-    reduced_.insert(gather.outputs[0]);
-    beside(options_.sequence_parallel ? CollectiveOp::kReduceScatter : CollectiveOp::kAllReduce,
-           graph_.tensor(gather.outputs[0]).bytes(), GroupKind::kTensor);
-  }
-  weight_gradients(op, store, true);
-}
-
 // Whether the parameters of an operator have their gradients from the second part of a backward in
 // two.
 bool SegmentBuilder::deferred(const Op& op) const {
@@ -319,10 +239,12 @@ void SegmentBuilder::backward_weights(GradientStore store) {
     const std::vector<TensorId> again = product ? gather_again(op, false) : std::vector<TensorId>{};
     if (product) {
       parameter_gradients(op, store, Part::kWeights);
+      store_gradients();
     } else {
       kernels(other_gradient_kernels(context_, graph_, op), op,
               template_of(context_.runtime, graph_, op).backward.host);
-      weight_gradients(op, store, false);
+      compute_gradients(op, store, false);
+      store_gradients();
     }
     for (TensorId t : again) release(MemoryScope::kFrame, slot(t));
     if (autograd) {
@@ -344,7 +266,48 @@ void SegmentBuilder::backward_operator(const GradOp& step, GradientStore store, 
   const Op& op = graph_.ops[static_cast<std::size_t>(step.forward)];
   const bool later = part == Part::kInputs && deferred(op);
   input_gradients(op, step.kind, later || !trains(op));
-  if (!later && trains(op) && !is_product(op.kind)) weight_gradients(op, store, false);
+  if (!later && trains(op) && !is_product(op.kind)) compute_gradients(op, store, false);
+}
+
+// The loss turns its logits into their gradient.
+bool SegmentBuilder::in_place(const Op& op) const {
+  return op.kind == OpKind::kCrossEntropy && context_.runtime.loss_in_place &&
+         !context_.runtime.fused_loss;
+}
+
+void SegmentBuilder::backward_step(const GradOp& step, GradientStore store, Part part) {
+  const auto index = static_cast<std::size_t>(step.forward);
+  const Op& op = graph_.ops[index];
+  const bool product = is_product(op.kind);
+  const bool weights = step.kind == GradKind::kParameters && product;
+  if (weights && part == Part::kInputs) return;
+  recompute_before(index);
+  collect_views(op.outputs[0]);
+  const bool reads_inputs = !product || trains(op);
+  if (gathered_again_.empty() && reads_inputs && (!product || weights || overlaps(part)))
+    gathered_again_ = gather_again(op, product && overlaps(part));
+  if (in_place(op)) release_saved(index);
+  if (weights)
+    parameter_gradients(op, store, part);
+  else
+    backward_operator(step, store, part);
+  if (product && !weights) return;
+  for (TensorId t : gathered_again_) release(MemoryScope::kFrame, slot(t));
+  gathered_again_.clear();
+}
+
+// After all of its gradients: what only they needed.
+void SegmentBuilder::end_operator(OpId id, Part part) {
+  const auto index = static_cast<std::size_t>(id);
+  const Op& op = graph_.ops[index];
+  const bool autograd = part == Part::kInputs && context_.runtime.splits_backward_by_autograd;
+  if (!hands_on(op))
+    for (TensorId out : op.outputs) drop_gradient(gradient_root(out));
+  if (part == Part::kInputs && deferred(op))
+    allocate(MemoryScope::kFrame, deferred_slot(id), graph_.tensor(op.outputs[0]).bytes(),
+             MemoryCategory::kActivations);
+  const bool frees = part == Part::kAll || (!autograd && freed_by_inputs(op));
+  if (frees && !in_place(op)) release_saved(index);
 }
 
 void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {
@@ -357,42 +320,14 @@ void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {
     gradients_[gradient_root(graph_.output)] = {MemoryScope::kNext, 1,
                                                 graph_.tensor(graph_.output).bytes(), 1};
   const std::vector<GradOp> steps = backward_order(part);
-  std::vector<TensorId> again;
   for (std::size_t i = 0; i < steps.size(); ++i) {
-    const GradOp& step = steps[i];
-    const auto index = static_cast<std::size_t>(step.forward);
-    const Op& op = graph_.ops[index];
-    const bool product = is_product(op.kind);
-    const bool weights = step.kind == GradKind::kParameters && product;
-    const bool last = i + 1 == steps.size() || steps[i + 1].forward != step.forward;
-    const bool in_place = op.kind == OpKind::kCrossEntropy && context_.runtime.loss_in_place &&
-                          !context_.runtime.fused_loss;
-    if (!weights || part != Part::kInputs) {
-      recompute_before(index);
-      collect_views(op.outputs[0]);
-      const bool reads_inputs = !product || trains(op);
-      if (again.empty() && reads_inputs && (!product || weights || overlaps(part)))
-        again = gather_again(op, product && overlaps(part));
-      if (in_place) release_saved(index);
-      if (weights)
-        parameter_gradients(op, store, part);
-      else
-        backward_operator(step, store, part);
-      if (!product || weights) {
-        for (TensorId t : again) release(MemoryScope::kFrame, slot(t));
-        again.clear();
-      }
-    }
-    if (last) {
-      if (!hands_on(op))
-        for (TensorId out : op.outputs) drop_gradient(gradient_root(out));
-      if (part == Part::kInputs && deferred(op))
-        allocate(MemoryScope::kFrame, deferred_slot(step.forward),
-                 graph_.tensor(op.outputs[0]).bytes(), MemoryCategory::kActivations);
-      const bool frees = part == Part::kAll || (!autograd && freed_by_inputs(op));
-      if (frees && !in_place) release_saved(index);
-    }
-    if (pieces && (weights || (!product && trains(op)))) cut(op.parameters);
+    backward_step(steps[i], store, part);
+    if (i + 1 < steps.size() && steps[i + 1].forward == steps[i].forward) continue;
+    end_operator(steps[i].forward, part);
+    if (stores_later(steps, i)) continue;
+    const Op* stored = unstored_ ? unstored_->op : nullptr;
+    store_gradients();
+    if (pieces && stored != nullptr) cut(stored->parameters);
     if (pieces && ends_loss(steps, i)) cut({});
   }
   for (std::size_t i = 0; autograd && i < graph_.ops.size(); ++i)

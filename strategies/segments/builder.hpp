@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -119,14 +120,22 @@ class SegmentBuilder {
   void count_saved(Part part);
   void parameter_gradients(const Op& op, GradientStore store, Part part);
   void cast_parameters(const Op& op);
+  // The product that comes next and reads what a cast makes; null: none.
+  const Op* product_of_cast(const Op& op) const;
   void drop_frozen_casts(const Op& op);
   void input_gradients(const Op& op, GradKind of, bool alone);
   void backward_operator(const GradOp& step, GradientStore store, Part part);
+  void backward_step(const GradOp& step, GradientStore store, Part part);
+  void end_operator(OpId id, Part part);
+  bool in_place(const Op& op) const;
   void backward_weights(GradientStore store);
   bool deferred(const Op& op) const;
   bool freed_by_inputs(const Op& op) const;
   void contribute(TensorId input, const Op& op, bool shared);
-  void weight_gradients(const Op& op, GradientStore store, bool product);
+  void allocate_gradient(TensorId p);
+  void compute_gradients(const Op& op, GradientStore store, bool product);
+  void store_gradients();
+  bool stores_later(const std::vector<GradOp>& steps, std::size_t i) const;
   void store_gradient(TensorId parameter, const Op& op, GradientStore store);
   bool tied(TensorId parameter) const;
   GradientStore store_of(const Op& op, GradientStore store) const;
@@ -153,6 +162,16 @@ class SegmentBuilder {
   std::deque<CollectiveWork> beside_;
   std::set<TensorId> reduced_;  // gathered tensors whose gradient has been reduced beside a product
   Activity activity_ = Activity::kForward;
+  std::set<std::size_t> cast_;  // operators whose parameters have been cast
+  std::vector<TensorId> gathered_again_;
+  // Gradients of an operator's parameters that have been computed and are still to be stored.
+  struct Unstored {
+    const Op* op = nullptr;
+    GradientStore store{};
+    std::int32_t slot = 0;  // of the first parameter's
+    bool kept = false, fused = false, narrow = false;
+  };
+  std::optional<Unstored> unstored_;
   std::map<TensorId, int> saved_references_;
   std::map<TensorId, Gradient> gradients_;  // by gradient root
   std::map<std::pair<MemoryScope, std::int32_t>, MemoryChange> filled_;

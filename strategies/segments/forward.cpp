@@ -1,14 +1,16 @@
 #include <algorithm>
 #include <cmath>
+#include <ranges>
 
 #include "strategies/segments/attention.hpp"
 #include "strategies/segments/builder.hpp"
 
 namespace rehearse {
 
+// torch.autocast casts a product's operands from the last to the first: bias, weight, input.
 void SegmentBuilder::cast_parameters(const Op& op) {
-  if (!options_.autocast || !is_product(op.kind)) return;
-  for (TensorId p : op.parameters) {
+  if (!options_.autocast || !is_product(op.kind) || !cast_.insert(index_of(op)).second) return;
+  for (TensorId p : std::views::reverse(op.parameters)) {
     TrafficBase base;
     base.parameters = graph_.tensor(p).bytes();
     allocate(MemoryScope::kFrame, cast_slot(p), Bytes(base.parameters.value / 2),
@@ -16,6 +18,12 @@ void SegmentBuilder::cast_parameters(const Op& op) {
     kernels(template_kernels(context_, context_.runtime.cast_parameter, base), op,
             context_.runtime.cast_parameter.host);
   }
+}
+
+const Op* SegmentBuilder::product_of_cast(const Op& op) const {
+  if (op.kind != OpKind::kCast || &op == &graph_.ops.back()) return nullptr;
+  const Op* next = &op + 1;
+  return is_product(next->kind) && next->inputs[0] == op.outputs[0] ? next : nullptr;
 }
 
 // torch.autocast keeps casts of parameters that train. A frozen one's is kept by what needs it in
@@ -100,6 +108,8 @@ void SegmentBuilder::forward_operator(const Op& op, const std::set<TensorId>& ke
                                       const FusedRun* run) {
   const bool once_more = activity_ == Activity::kRecompute;
   if (once_more && again(op) == 0) return;  // its results are there
+  if (const Op* reader = run ? nullptr : product_of_cast(op); reader != nullptr)
+    if (!once_more || again(*reader) > 0) cast_parameters(*reader);
   cast_parameters(op);
   const bool loss = role_.last && op.kind == OpKind::kCrossEntropy;
   for (TensorId t : op.outputs) {

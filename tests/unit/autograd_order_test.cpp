@@ -34,6 +34,14 @@ TEST_CASE("autograd: a block's backward is its forward reversed, weights before 
         "qkv:w qkv:x norm1:b");
 }
 
+// addmm, which a bias makes of it, has its operands the other way round (mat1, mat2, self against
+// mat2, self): the order of the allocations in calibration/results/h200-sxm/allocations.*.csv.gz.
+TEST_CASE("autograd: a linear with a bias has its input's gradient first") {
+  CHECK(gradients(graphs_of("model_type: gpt2").block) ==
+        "add2:x down:x down:w gelu:x up:x up:w norm2:b add1:x proj:x proj:w attention:x qkv:x "
+        "qkv:w norm1:b");
+}
+
 TEST_CASE("autograd: the head's backward starts at the loss") {
   CHECK(gradients(graphs_of("model_type: gpt2").head) ==
         "loss:x cast:x head:w head:x final_norm:b");

@@ -183,6 +183,37 @@ TEST_CASE("one rank communicates nothing") {
 }
 
 // qkv, proj, up (with gate) and down: one cast each, of weights alone.
+// The labels of a segment's kernels, and the names of what it allocates, each once in a row.
+std::vector<std::string> labels(const Built& b, const std::string& segment, bool memory) {
+  std::vector<std::string> out;
+  for (const Segment& s : b.program.segments) {
+    if (s.name != segment) continue;
+    for (const Instr& i : s.instrs) {
+      const auto* c = std::get_if<MemoryChange>(&i.what);
+      const bool counts = memory ? c && c->allocate : std::holds_alternative<Kernel>(i.what);
+      const std::string label(b.program.names[i.label]);
+      if (counts && (out.empty() || out.back() != label)) out.push_back(label);
+    }
+    break;
+  }
+  return out;
+}
+
+bool in_order(const std::vector<std::string>& all, const std::vector<std::string>& wanted) {
+  return std::search(all.begin(), all.end(), wanted.begin(), wanted.end()) != all.end();
+}
+
+// The order of the allocations in calibration/results/h200-sxm/allocations.*.csv.gz.
+TEST_CASE("autocast casts bias, weight and input, and their gradients the other way round") {
+  BuildText text = one_pass(", precision: amp");
+  text.model = kSmallGpt2;
+  const Built b = build(text);
+  CHECK(in_order(labels(b, "block forward", true),
+                 {"qkv.bias (cast)", "qkv.weight (cast)", "qkv_cast_out", "qkv_out"}));
+  // Products, the cast of the input's gradient, those of the parameters'.
+  CHECK(in_order(labels(b, "block backward", false), {"gelu", "up", "up_cast", "up", "norm2"}));
+}
+
 TEST_CASE("autocast casts the weights of every product in forward") {
   const Built b = build(one_pass(", precision: amp"));
   int casts = 0;
