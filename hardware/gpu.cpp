@@ -102,6 +102,7 @@ void read_datasheet(Reader& reader, Gpu& gpu) {
   gpu.name = reader.optional<std::string>("name", "gpu");
   gpu.architecture = reader.required<std::string>("architecture");
   gpu.sm_count = reader.required_count("sm_count");
+  gpu.threads_per_sm = reader.count("threads_per_sm", gpu.threads_per_sm);
   gpu.boost_clock_hz = reader.required<double>("boost_clock_mhz") * 1e6;
   gpu.memory = reader.required<Bytes>("memory");
   gpu.usable_memory = reader.optional<Bytes>("usable_memory", gpu.memory);

@@ -90,6 +90,7 @@ struct Gpu {
   std::string name;
   std::string architecture;  // "hopper", ...
   std::int64_t sm_count = 0;
+  std::int64_t threads_per_sm = 2048;
   double boost_clock_hz = 0;
   std::map<DType, FlopsPerSecond> peak;  // dense tensor-core peaks; kFp32 is the vector peak
   Bytes memory{0};                       // datasheet capacity

@@ -183,7 +183,9 @@ ProgramWriter::ProgramWriter(Program& program, const ResolvedPlan& plan, const M
       shard(plan.task == Task::kTraining ? whole : inference_graphs(whole, plan),
             {plan.tensor, plan.plan.sequence_parallel, plan.plan.vocabulary_parallel}),
       plan.plan.context_parallel_method, plan.context);
-  shared_ = std::make_unique<SharedSegments>(program_, graphs, plan_, runtime);
+  shared_ = std::make_unique<SharedSegments>(
+      program_, graphs, plan_, runtime,
+      Multiprocessors{cluster.gpu.sm_count, cluster.gpu.threads_per_sm});
 }
 
 bool ProgramWriter::writes(const ResolvedPlan& plan) const { return for_segments(plan) == key_; }

@@ -58,6 +58,7 @@ PassTemplate read_pass(Reader r) {
     r.error("kernels", "expected a list of kernels");
   }
   p.temporary = read_traffic(r.child("temporary"));
+  p.sums_rows = r.optional<bool>("sums_rows", false);
   r.finish();
   return p;
 }

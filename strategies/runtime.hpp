@@ -48,6 +48,8 @@ struct PassTemplate {
   Seconds host_unseen{0};
   std::vector<KernelTemplate> kernels;
   Traffic temporary;  // memory that lives only while it runs
+  // PyTorch's sum over rows runs, and has its buffers besides (segments/column_sums.hpp).
+  bool sums_rows = false;
 
   Seconds host_of(const Op& op) const { return host + op.unseen * host_unseen; }
 };

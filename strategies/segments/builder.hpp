@@ -132,6 +132,7 @@ class SegmentBuilder {
   bool deferred(const Op& op) const;
   bool freed_by_inputs(const Op& op) const;
   void contribute(TensorId input, const Op& op, bool shared);
+  void column_sums(const Op& op);
   void allocate_gradient(TensorId p);
   void compute_gradients(const Op& op, GradientStore store, bool product);
   void store_gradients();

@@ -7,6 +7,7 @@
 #include "sim/config/scenario.hpp"
 #include "strategies/program.hpp"
 #include "strategies/runtime.hpp"
+#include "strategies/segments/column_sums.hpp"
 
 namespace rehearse {
 
@@ -16,6 +17,7 @@ struct KernelContext {
   const Precision& precision;
   bool causal = true;
   Program& names;  // only interns
+  Multiprocessors gpu = {};
 };
 
 // The kernels that a runtime runs for operators, in launch order: sizes and names, no prices.

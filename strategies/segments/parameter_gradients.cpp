@@ -59,6 +59,15 @@ GradientStore SegmentBuilder::store_of(const Op& op, GradientStore store) const 
   return copied ? GradientStore::kAccumulateCopyOut : GradientStore::kAccumulate;
 }
 
+// What a bias's gradient takes beside itself.
+void SegmentBuilder::column_sums(const Op& op) {
+  const TrafficBase base = traffic_base(graph_, op);
+  const std::vector<Bytes> buffers = column_sum_buffers(base.rows, base.columns, context_.gpu);
+  const std::int32_t scratch = next_slot_++;
+  allocate(scratch, buffers);
+  if (!buffers.empty()) release(MemoryScope::kFrame, scratch);
+}
+
 // As the products give them: under autocast in the type that they compute in, to be cast.
 void SegmentBuilder::compute_gradients(const Op& op, GradientStore asked, bool product) {
   const Runtime& rt = context_.runtime;
@@ -79,6 +88,7 @@ void SegmentBuilder::compute_gradients(const Op& op, GradientStore asked, bool p
   if (product)
     kernels(weight_gradient_kernels(context_, graph_, op, made.store != GradientStore::kFresh), op,
             rt.of(op.kind).backward.host_of(op));
+  if (product && op.parameters.size() > 1 && rt.bias_gradient.sums_rows) column_sums(op);
   unstored_ = made;
 }
 

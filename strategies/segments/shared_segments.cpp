@@ -35,11 +35,12 @@ Runtime suited(Runtime runtime, const ResolvedPlan& plan) {
 }  // namespace
 
 SharedSegments::SharedSegments(Program& program, const ModelGraphs& graphs,
-                               const ResolvedPlan& plan, const Runtime& runtime)
+                               const ResolvedPlan& plan, const Runtime& runtime,
+                               const Multiprocessors& gpu)
     : runtime_(suited(runtime, plan)) {
-  const KernelContext edge{runtime_, plan.training.precision, plan.training.causal, program};
+  const KernelContext edge{runtime_, plan.training.precision, plan.training.causal, program, gpu};
   const KernelContext inner{runtime_.in_blocks(), plan.training.precision, plan.training.causal,
-                            program};
+                            program, gpu};
   const SegmentOptions options = segment_options(plan, graphs.model, runtime_);
   SegmentOptions in_full = options;
   in_full.recompute = Recompute::kFull;

@@ -12,7 +12,7 @@ namespace rehearse {
 class SharedSegments {
  public:
   SharedSegments(Program& program, const ModelGraphs& graphs, const ResolvedPlan& plan,
-                 const Runtime& runtime);
+                 const Runtime& runtime, const Multiprocessors& gpu);
   SharedSegments(const SharedSegments&) = delete;
   SharedSegments& operator=(const SharedSegments&) = delete;
   SegmentMaker& embedding() const { return *embedding_; }
