@@ -47,10 +47,10 @@ TEST_CASE("attention without a fused kernel for its type and groups is computed 
   CHECK(method(kSmallLlama, "tf32") == AttentionMethod::kMath);
   CHECK(method(kSmallGpt2, "fp32") == AttentionMethod::kFlash);  // memory-efficient attention
   const auto reorders = [&](const char* model, const char* precision) {
-    BuildText text;
-    text.model = model;
-    text.training += std::string(", precision: ") + precision;
-    return build(text).plan.reorders_attention;
+    BuildText one;
+    one.model = model;
+    one.training += std::string(", precision: ") + precision;
+    return build(one).plan.reorders_attention;
   };
   CHECK(reorders(kSmallGpt2, "fp32"));
   CHECK_FALSE(reorders(kSmallGpt2, "bf16"));
