@@ -28,6 +28,7 @@ KernelTemplate read_kernel(const Value& v, Diagnostics& d) {
   k.write = read_traffic(r.child("write"));
   k.columns_per_block = r.count("columns_per_block", 0, 0);
   k.least_tokens = r.count("least_tokens", 0, 0);
+  k.least_sequences = r.count("least_sequences", 0, 0);
   k.matrices_by = r.count("matrices_by", 0, 0);
   k.matrices_not_by = r.count("matrices_not_by", 0, 0);
   const std::string each = r.optional<std::string>("each", "");

@@ -29,11 +29,12 @@ struct KernelTemplate {
   std::string kernel_class;  // of the GPU file's table
   Traffic read, write;
   enum class Each : std::uint8_t { kOnce, kInput, kOutput };
-  Each each = Each::kOnce;        // kInput: once for every input (rotary: q and k)
-  int count = 1;                  // so many times (passes of a sort)
-  bool synchronizes = false;      // the host waits for its result
-  Seconds host{0};                // of issuing it, where it is not part of the operator's
-  std::int64_t least_tokens = 0;  // runs only in passes of so many tokens, or more
+  Each each = Each::kOnce;           // kInput: once for every input (rotary: q and k)
+  int count = 1;                     // so many times (passes of a sort)
+  bool synchronizes = false;         // the host waits for its result
+  Seconds host{0};                   // of issuing it, where it is not part of the operator's
+  std::int64_t least_tokens = 0;     // runs only in passes of so many tokens, or more
+  std::int64_t least_sequences = 0;  // and of so many sequences
   // Runs only where the number of score matrices (sequences times heads) is, or is not, a multiple.
   std::int64_t matrices_by = 0, matrices_not_by = 0;
   std::int64_t columns_per_block = 0;  // a reduction over rows with a block so many columns wide
@@ -88,7 +89,7 @@ struct Runtime {
   // Around the update. `input`: gradients, `output`: parameters as they are computed with,
   // `parameters`: what the update writes (master weights where there are any).
   PassTemplate before_optimizer, after_optimizer;
-  OperatorTemplate ring_hop;  // of ring attention, for every hop but the first
+  OperatorTemplate ring_hop;       // of ring attention, for every hop but the first
   // Of a product in fp8, with its input, output and parameters as in other templates: what finds
   // scales and casts operands. Backward runs before the input's gradient, once.
   OperatorTemplate quantize;

@@ -84,7 +84,8 @@ TrafficBase traffic_base(const OpGraph& g, const Op& op) {
   b.columns = g.tensor(op.outputs[0]).dims.back().size;
   b.rows = g.tensor(op.outputs[0]).elements() / std::max<std::int64_t>(1, b.columns);
   const Tensor& out = g.tensor(op.outputs[0]);
-  b.tokens = axis_size(out, Axis::kBatch) * axis_size(out, Axis::kSequence);
+  b.sequences = axis_size(out, Axis::kBatch);
+  b.tokens = b.sequences * axis_size(out, Axis::kSequence);
   b.matrices = axis_size(out, Axis::kBatch) * axis_size(out, Axis::kHeads);
   for (TensorId p : op.parameters) b.parameters += g.tensor(p).bytes();
   return b;
@@ -95,7 +96,7 @@ std::vector<Kernel> template_kernels(const KernelContext& c, const PassTemplate&
   std::vector<Kernel> out;
   const Bytes first = base.inputs.empty() ? Bytes(0) : base.inputs[0];
   auto add = [&](const KernelTemplate& k, Bytes input) {
-    if (base.tokens < k.least_tokens) return;
+    if (base.tokens < k.least_tokens || base.sequences < k.least_sequences) return;
     if (k.matrices_by > 0 && base.matrices % k.matrices_by != 0) return;
     if (k.matrices_not_by > 0 && base.matrices % k.matrices_not_by == 0) return;
     MemoryWork w;

@@ -44,6 +44,7 @@ struct TrafficBase {
   std::int64_t rows = 0;     // and what is before it
   std::vector<Bytes> outputs = {};  // but for views
   std::int64_t tokens = 0;
+  std::int64_t sequences = 0;
   std::int64_t matrices = 1;  // sequences times heads of the output
 };
 std::vector<Kernel> template_kernels(const KernelContext& c, const PassTemplate& pass,

@@ -93,5 +93,17 @@ TEST_CASE("nanotron: polled messages let both hosts sleep, once a tensor", "[run
   CHECK(seconds / 32 < 0.63);
 }
 
+TEST_CASE("nanotron: attention of several sequences is copied around the projection", "[runtime]") {
+  S s;
+  s.runtime = "nanotron";
+  const auto copies = [&](const char* segment) {
+    return count_named(kernels_of(s.run(), segment), "direct_copy");
+  };
+  const std::int64_t forward = copies("block forward"), backward = copies("block backward");
+  s.batch = s.micro_batch = 2;
+  CHECK(copies("block forward") == forward + 1);
+  CHECK(copies("block backward") == backward + 2);
+}
+
 }  // namespace
 }  // namespace rehearse

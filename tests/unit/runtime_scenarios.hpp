@@ -23,18 +23,18 @@ struct RuntimeScenario {
   std::string host = "{}";
   std::string plan = "data_parallel: 1";
   std::string training = "precision: mixed";
-  std::int64_t batch = 1;
+  std::int64_t batch = 1, micro_batch = 1;
 
   static constexpr std::int64_t kLength = 512, kHidden = 512, kInner = 1536, kLayers = 4,
                                 kVocabulary = 4096;
 
   Simulation run() const {
-    const std::string text = "model: " + model +
-                             "\ncluster: {name: dgx-h100, nodes: " + std::to_string(nodes) +
-                             ", gpus_per_node: " + std::to_string(gpus) + ", host: " + host +
-                             "}\ntraining: {sequence_length: 512, micro_batch_size: 1, " +
-                             "global_batch_size: " + std::to_string(batch) + ", " + training +
-                             "}\nplan: {" + plan + "}\nruntime: " + runtime + "\n";
+    const std::string text =
+        "model: " + model + "\ncluster: {name: dgx-h100, nodes: " + std::to_string(nodes) +
+        ", gpus_per_node: " + std::to_string(gpus) + ", host: " + host +
+        "}\ntraining: {sequence_length: 512, micro_batch_size: " + std::to_string(micro_batch) +
+        ", global_batch_size: " + std::to_string(batch) + ", " + training + "}\nplan: {" + plan +
+        "}\nruntime: " + runtime + "\n";
     return simulate(read_scenarios(parse_text(text, "test"), "test").front());
   }
 };
