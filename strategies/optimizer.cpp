@@ -20,15 +20,6 @@ PerElement per_element(const ResolvedPlan& plan) {
           p.master_weights ? 4 : 0};
 }
 
-void around(StepWriter& w, const PassTemplate& pass, const TrafficBase& base) {
-  const Precision none;
-  const KernelContext context{w.runtime(), none, false, w.program()};
-  w.host(pass.host);
-  for (const Kernel& k : template_kernels(context, pass, base))
-    w.kernel(StreamKind::kCompute, Activity::kOptimizer, w.program().names[k.name],
-             std::get<MemoryWork>(k.work));
-}
-
 // All pipeline ranks agree on the norm of the gradients before any of them updates, unless the
 // schedule lets them start and checks afterwards.
 void agree_on_norm(StepWriter& w, const ResolvedPlan& plan) {
@@ -44,15 +35,16 @@ void agree_on_norm(StepWriter& w, const ResolvedPlan& plan) {
 
 }  // namespace
 
-void optimizer_step(StepWriter& w, const ResolvedPlan& plan, std::int64_t elements,
-                    std::int64_t tensors, double unused) {
+void optimizer_step(StepWriter& w, const ResolvedPlan& plan, const DataParallel& data,
+                    double unused) {
+  const std::int64_t elements = data.updated_elements(), tensors = data.updated_tensors();
   const PerElement b = per_element(plan);
   const Runtime& rt = w.runtime();
   const bool adamw = plan.training.optimizer == OptimizerKind::kAdamW;
   const Bytes master(elements * (b.master > 0 ? b.master : b.parameter));
-  const TrafficBase base{
-      {Bytes(elements * b.gradient)}, Bytes(elements * b.parameter), master, Bytes(b.gradient)};
-  around(w, rt.before_optimizer, base);
+  const Bytes clipped(data.clipped_elements() * b.gradient);
+  const TrafficBase base{{clipped}, Bytes(elements * b.parameter), master, Bytes(b.gradient)};
+  around_update(w, rt.before_optimizer, base);
   if (rt.waits_for_gradient_norm) agree_on_norm(w, plan);
   w.host(rt.host_optimizer + rt.host_optimizer_per_tensor * static_cast<double>(tensors));
   // With master weights the step reads those, and writes them and the working copy.
@@ -66,7 +58,7 @@ void optimizer_step(StepWriter& w, const ResolvedPlan& plan, std::int64_t elemen
     w.kernel(
         StreamKind::kCompute, Activity::kOptimizer, "multi_tensor_apply_kernel (FusedAdam)",
         {"adamw_unused", Bytes(0), Bytes(0), std::llround(static_cast<double>(elements) * unused)});
-  around(w, rt.after_optimizer, base);
+  around_update(w, rt.after_optimizer, base);
 }
 
 double share_without_gradient(const ResolvedPlan& plan, const Model& model,

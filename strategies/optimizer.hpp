@@ -9,11 +9,11 @@
 
 namespace rehearse {
 
-// The update of `elements` parameters in `tensors` tensors, as one fused multi-tensor pass over
-// parameters, gradients, moments and, where there are any, fp32 master weights. A share `unused` of
-// them has never had a gradient: Adam's divisions and roots of nothing take longer.
-void optimizer_step(StepWriter& w, const ResolvedPlan& plan, std::int64_t elements,
-                    std::int64_t tensors, double unused);
+// The update of what a rank owns, as one fused multi-tensor pass over parameters, gradients,
+// moments and, where there are any, fp32 master weights. A share `unused` of them has never had a
+// gradient: Adam's divisions and roots of nothing take longer.
+void optimizer_step(StepWriter& w, const ResolvedPlan& plan, const DataParallel& data,
+                    double unused);
 // Of a rank's trainable parameters, where every step trains on the same tokens, drawn at random:
 // rows of the embedding that none of them has.
 double share_without_gradient(const ResolvedPlan& plan, const Model& model,

@@ -62,8 +62,7 @@ class RankBuilder {
     if (plan_.plan.offload.updates_on_host())
       host_.update(writer_);
     else
-      optimizer_step(writer_, plan_, data_->updated_elements(), data_->updated_tensors(),
-                     share_without_gradient(plan_, model_, units_));
+      optimizer_step(writer_, plan_, *data_, share_without_gradient(plan_, model_, units_));
     data_->after_optimizer(writer_);
     release_outputs();
     if (runtime_.orders_messages) message_buffers(false);

@@ -122,6 +122,7 @@ void read_behaviour(Reader r, Runtime& out) {
   out.fused_gradient_accumulation = r.optional<bool>("fused_gradient_accumulation", false);
   out.persistent_gradients = r.optional<bool>("persistent_gradients", false);
   out.whole_parameter_shards = r.optional<bool>("whole_parameter_shards", false);
+  out.reduces_whole_gradients = r.optional<bool>("reduces_whole_gradients", false);
   out.orders_messages = r.optional<bool>("orders_messages", false);
   out.message_slots = static_cast<int>(r.count("message_slots", 0, 0));
   out.message_slot = r.optional<Bytes>("message_slot", Bytes(0));
@@ -233,6 +234,7 @@ void read_parameters(Reader p, Runtime& out) {
   out.accumulate_residual = read_pass(p.child("accumulate_residual"));
   out.before_optimizer = read_pass(p.child("before_optimizer"));
   out.after_optimizer = read_pass(p.child("after_optimizer"));
+  out.gather_parameters = read_pass(p.child("gather_parameters"));
   p.finish();
 }
 
@@ -299,8 +301,8 @@ Runtime idealised(const Runtime& runtime) {
   for (PassTemplate* p :
        {&r.bias_gradient, &r.accumulate_gradient, &r.accumulate_wider, &r.cast_parameter,
         &r.cast_gradient, &r.kept_gradient, &r.accumulate_residual, &r.mixed_add.forward,
-        &r.mixed_add.backward, &r.before_optimizer, &r.after_optimizer, &r.ring_hop.forward,
-        &r.ring_hop.backward})
+        &r.mixed_add.backward, &r.before_optimizer, &r.after_optimizer, &r.gather_parameters,
+        &r.ring_hop.forward, &r.ring_hop.backward})
     p->host = Seconds(0);
   r.quantize = {};
   for (auto& [name, op] : r.operators) op.forward.host = op.backward.host = Seconds(0);

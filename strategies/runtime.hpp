@@ -89,6 +89,7 @@ struct Runtime {
   // Around the update. `input`: gradients, `output`: parameters as they are computed with,
   // `parameters`: what the update writes (master weights where there are any).
   PassTemplate before_optimizer, after_optimizer;
+  PassTemplate gather_parameters;  // `parameters`: all, as they are computed with
   OperatorTemplate ring_hop;       // of ring attention, for every hop but the first
   // Of a product in fp8, with its input, output and parameters as in other templates: what finds
   // scales and casts operands. Backward runs before the input's gradient, once.
@@ -128,6 +129,10 @@ struct Runtime {
   bool fused_gradient_accumulation = false;            // wgrad adds into main gradients (Megatron)
   bool persistent_gradients = false;                   // gradient buffers live across steps
   bool whole_parameter_shards = false;                 // ZeRO 1 gives whole parameters to owners
+  // ZeRO 1 all-reduces whole gradients, of which every rank takes the norm and clips all, and each
+  // updates its part of every parameter. Gathered parts are copied one by one (gather_parameters;
+  // its host time is of one part).
+  bool reduces_whole_gradients = false;
   // A pipeline's messages are kernels of one stream, in order (pipeline_steps.hpp); a receiver has
   // `message_slots` buffers that hold `message_slot` of a message each, which is how far a sender
   // can be ahead. What is received is received into tensors that last, one a micro-batch.

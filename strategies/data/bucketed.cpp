@@ -15,7 +15,8 @@ namespace {
 // to the runtime's `first_bucket`, unless the plan states a size), and are launched in that order
 // as soon as the last of their gradients exists. ZeRO 0 all-reduces. ZeRO 1 in PyTorch all-reduces
 // too, and each rank then updates whole parameters and broadcasts them; Megatron reduce-scatters,
-// updates an even share, and all-gathers.
+// updates an even share, and all-gathers; nanotron all-reduces, updates an even share of every
+// parameter, and all-gathers.
 class Bucketed final : public DataParallel {
  public:
   explicit Bucketed(const DataContext& c) : c_(c) {
@@ -76,7 +77,11 @@ class Bucketed final : public DataParallel {
   }
   std::int64_t updated_tensors() const override {
     const std::int64_t n = c_.trainable_tensors();
-    return c_.plan.plan.zero_stage == 0 ? n : (n + c_.plan.replicas() - 1) / c_.plan.replicas();
+    const bool all = c_.plan.plan.zero_stage == 0 || c_.runtime.reduces_whole_gradients;
+    return all ? n : (n + c_.plan.replicas() - 1) / c_.plan.replicas();
+  }
+  std::int64_t clipped_elements() const override {
+    return c_.runtime.reduces_whole_gradients ? c_.trainable().all() : updated_elements();
   }
   Bytes parameter_bytes() const override {
     return Bytes(c_.elements().all() * size_of(c_.precision().parameters).value);
@@ -182,7 +187,8 @@ class Bucketed final : public DataParallel {
                {"vectorized", b.bytes, b.bytes,
                 b.bytes.value / size_of(c_.precision().gradients).value});
     w.order(StreamKind::kCompute, StreamKind::kData);
-    const bool scatter = c_.plan.plan.zero_stage == 1 && !c_.runtime.whole_parameter_shards;
+    const bool scatter = c_.plan.plan.zero_stage == 1 && !c_.runtime.whole_parameter_shards &&
+                         !c_.runtime.reduces_whole_gradients;
     const std::int64_t elements = b.bytes.value / size_of(c_.precision().gradients).value;
     w.collective(
         StreamKind::kData, scatter ? CollectiveOp::kReduceScatter : CollectiveOp::kAllReduce,
@@ -229,6 +235,17 @@ class Bucketed final : public DataParallel {
                      "parameters");
     }
     w.order(StreamKind::kData, StreamKind::kCompute);
+    if (c_.runtime.reduces_whole_gradients) copy_parts(w, element);
+  }
+
+  // What was gathered lies rank by rank, and in each parameter by parameter.
+  void copy_parts(StepWriter& w, std::int64_t element) {
+    PassTemplate pass = c_.runtime.gather_parameters;
+    pass.host = pass.host * static_cast<double>(c_.trainable_tensors() * c_.plan.replicas());
+    TrafficBase base;
+    base.parameters = Bytes(c_.trainable().all() * element);
+    base.element = Bytes(element);
+    around_update(w, pass, base);
   }
 
   DataContext c_;

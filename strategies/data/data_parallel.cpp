@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "strategies/segments/kernels.hpp"
+
 namespace rehearse {
 namespace {
 
@@ -112,6 +114,15 @@ void set_up_states(Setup& setup, const DataContext& c, std::span<const std::int6
   if (c.plan.training.optimizer != OptimizerKind::kAdamW || c.host != nullptr) return;
   const std::int64_t size = size_of(c.precision().optimizer_states).value;
   for (std::int64_t n : elements) setup.states.insert(setup.states.end(), 2, Bytes(n * size));
+}
+
+void around_update(StepWriter& w, const PassTemplate& pass, const TrafficBase& base) {
+  const Precision none;
+  const KernelContext context{w.runtime(), none, false, w.program()};
+  w.host(pass.host);
+  for (const Kernel& k : template_kernels(context, pass, base))
+    w.kernel(StreamKind::kCompute, Activity::kOptimizer, w.program().names[k.name],
+             std::get<MemoryWork>(k.work));
 }
 
 void zero_gradients(StepWriter& w, const DataContext& c) {

@@ -69,6 +69,8 @@ class DataParallel {
   // Elements that this rank updates and keeps states for, and the bytes it keeps for the whole run.
   virtual std::int64_t updated_elements() const = 0;
   virtual std::int64_t updated_tensors() const = 0;
+  // Elements whose gradients it has, reduced, before the update.
+  virtual std::int64_t clipped_elements() const { return updated_elements(); }
   virtual Bytes parameter_bytes() const = 0;
   virtual Bytes persistent_gradient_bytes() const { return Bytes(0); }
   // The same tensor by tensor; nothing where they are cut from contiguous buffers.
@@ -108,6 +110,8 @@ void set_up_states(Setup& setup, const DataContext& c, std::span<const std::int6
 std::vector<std::int64_t> parameter_elements(const DataContext& c);
 std::vector<std::int64_t> trainable_parameter_elements(const DataContext& c);
 
+// Kernels and host work beside an update.
+void around_update(StepWriter& w, const PassTemplate& pass, const TrafficBase& base);
 // Persistent gradient buffers start a step with zeros.
 void zero_gradients(StepWriter& w, const DataContext& c);
 

@@ -28,6 +28,18 @@ Collectives of_block(const Simulation& s) {
   return out;
 }
 
+// What the kernels of this name beside the update read.
+std::int64_t read_by(const Simulation& s, const std::string& name) {
+  std::int64_t read = 0;
+  const StepList& steps = s.program.ranks.front().steps;
+  for (std::uint32_t pass = 0; pass < steps.passes(); ++pass)
+    for (const Step& step : steps.pass(pass))
+      if (const auto* k = std::get_if<RunKernel>(&step.work))
+        if (s.program.names[k->kernel.name] == name)
+          read += std::get<MemoryWork>(k->kernel.work).read.value;
+  return read;
+}
+
 // Four ranks check for 195 us and 182 us a further rank: 741 us a collective.
 TEST_CASE("nanotron: checked collectives cost the host by ranks of their group", "[runtime]") {
   S plain;
@@ -91,6 +103,41 @@ TEST_CASE("nanotron: polled messages let both hosts sleep, once a tensor", "[run
   // 0.6 s a micro-batch, and once more to fill the pipeline.
   CHECK(seconds / 32 > 0.59);
   CHECK(seconds / 32 < 0.63);
+}
+
+// Gradients are all-reduced once, whole, and the norm is that of all.
+TEST_CASE("nanotron: ZeRO 1 reduces and clips whole gradients, and gathers parts", "[runtime]") {
+  S s;
+  s.runtime = "nanotron";
+  s.gpus = 4;
+  s.batch = 4;
+  s.plan = "data_parallel: 4, zero_stage: 1, bucket_size: 1 TiB";
+  const Simulation cut = s.run();
+  s.plan = "data_parallel: 4";
+  const Simulation whole = s.run();
+  CHECK(row_of(cut, "reduce_scatter", "dp").count == 0);
+  CHECK(row_of(cut, "all_reduce", "dp").count == 1);
+  CHECK(row_of(cut, "all_reduce", "dp").payload == row_of(whole, "all_reduce", "dp").payload);
+  CHECK(row_of(cut, "all_gather", "dp").count == 1);
+  const std::int64_t read = read_by(cut, "reduce_kernel");
+  CHECK(read > 0);
+  CHECK(read == read_by(whole, "reduce_kernel"));
+}
+
+// Six parameters a layer, an embedding, a norm and a head, of four ranks each a part: 18.5 us a
+// part.
+TEST_CASE("nanotron: the host copies every rank's part of every parameter", "[runtime]") {
+  S s;
+  s.gpus = 4;
+  s.batch = 4;
+  s.plan = "data_parallel: 4, zero_stage: 1, bucket_size: 1 TiB";
+  s.runtime = "nanotron";
+  const double with = s.run().report.step_time.value;
+  s.runtime = "{name: nanotron, parameters: {gather_parameters: {host: 0 us}}}";
+  const double parts = (6 * S::kLayers + 3) * 4;
+  const double longer = (with - s.run().report.step_time.value) * 1e6;
+  CHECK(longer > 0.8 * 18.5 * parts);
+  CHECK(longer <= 18.5 * parts + 1);
 }
 
 TEST_CASE("nanotron: attention of several sequences is copied around the projection", "[runtime]") {
