@@ -60,7 +60,6 @@ PassTemplate read_pass(Reader r) {
   }
   p.temporary = read_traffic(r.child("temporary"));
   p.sums_rows = r.optional<bool>("sums_rows", false);
-  p.result_last = r.optional<bool>("result_last", false);
   r.finish();
   return p;
 }

@@ -51,9 +51,6 @@ struct PassTemplate {
   Traffic temporary;  // memory that lives only while it runs
   // PyTorch's sum over rows runs, and has its buffers besides (segments/column_sums.hpp).
   bool sums_rows = false;
-  // In backward: several kernels, of which the last makes the result, when what the others needed
-  // (all that was saved, and the gradients that came in) is gone. `temporary` are their results.
-  bool result_last = false;
 
   Seconds host_of(const Op& op) const { return host + op.unseen * host_unseen; }
 };

@@ -88,7 +88,7 @@ bool SegmentBuilder::hands_on(const Op& op) const {
 
 // `of`: without those of inputs, the kernels of parameters alone, where they are kernels of their
 // own.
-void SegmentBuilder::input_gradients(const Op& op, GradKind of, bool alone, Part part) {
+void SegmentBuilder::input_gradients(const Op& op, GradKind of, bool alone) {
   const PassTemplate& pass = template_of(context_.runtime, graph_, op).backward;
   std::vector<Bytes> temporary = temporaries(pass, traffic_base(graph_, op));
   if (op.ring > 1) {
@@ -98,10 +98,6 @@ void SegmentBuilder::input_gradients(const Op& op, GradKind of, bool alone, Part
   }
   const std::int32_t scratch = next_slot_++;
   allocate(scratch, temporary);
-  if (pass.result_last && frees(op, part)) {
-    for (TensorId out : op.outputs) drop_gradient(gradient_root(out));
-    release_saved(index_of(op));
-  }
   // A cast that is fused with a norm costs nothing.
   const bool absorbed =
       op.kind == OpKind::kCast && context_.runtime.fused_operators.contains(op.kind);
@@ -269,14 +265,8 @@ void SegmentBuilder::backward_weights(GradientStore store) {
 void SegmentBuilder::backward_operator(const GradOp& step, GradientStore store, Part part) {
   const Op& op = graph_.ops[static_cast<std::size_t>(step.forward)];
   const bool later = part == Part::kInputs && deferred(op);
-  input_gradients(op, step.kind, later || !trains(op), part);
+  input_gradients(op, step.kind, later || !trains(op));
   if (!later && trains(op) && !is_product(op.kind)) compute_gradients(op, store, false);
-}
-
-// Whether this part of a backward frees what an operator saved.
-bool SegmentBuilder::frees(const Op& op, Part part) const {
-  return part == Part::kAll ||
-         (!context_.runtime.splits_backward_by_autograd && freed_by_inputs(op));
 }
 
 // The loss turns its logits into their gradient.
@@ -310,13 +300,14 @@ void SegmentBuilder::backward_step(const GradOp& step, GradientStore store, Part
 void SegmentBuilder::end_operator(OpId id, Part part) {
   const auto index = static_cast<std::size_t>(id);
   const Op& op = graph_.ops[index];
+  const bool autograd = part == Part::kInputs && context_.runtime.splits_backward_by_autograd;
   if (!hands_on(op))
     for (TensorId out : op.outputs) drop_gradient(gradient_root(out));
   if (part == Part::kInputs && deferred(op))
     allocate(MemoryScope::kFrame, deferred_slot(id), graph_.tensor(op.outputs[0]).bytes(),
              MemoryCategory::kActivations);
-  const bool early = in_place(op) || template_of(context_.runtime, graph_, op).backward.result_last;
-  if (frees(op, part) && !early) release_saved(index);
+  const bool frees = part == Part::kAll || (!autograd && freed_by_inputs(op));
+  if (frees && !in_place(op)) release_saved(index);
 }
 
 void SegmentBuilder::backward(GradientStore store, Part part, bool pieces) {

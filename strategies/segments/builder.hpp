@@ -123,12 +123,11 @@ class SegmentBuilder {
   // The product that comes next and reads what a cast makes; null: none.
   const Op* product_of_cast(const Op& op) const;
   void drop_frozen_casts(const Op& op);
-  void input_gradients(const Op& op, GradKind of, bool alone, Part part);
+  void input_gradients(const Op& op, GradKind of, bool alone);
   void backward_operator(const GradOp& step, GradientStore store, Part part);
   void backward_step(const GradOp& step, GradientStore store, Part part);
   void end_operator(OpId id, Part part);
   bool in_place(const Op& op) const;
-  bool frees(const Op& op, Part part) const;
   void backward_weights(GradientStore store);
   bool deferred(const Op& op) const;
   bool freed_by_inputs(const Op& op) const;
