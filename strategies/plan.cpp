@@ -202,8 +202,8 @@ class Checker {
                        kv = std::max<std::int64_t>(1, model_.kv_heads / out_.tensor);
     const Runtime& runtime = runtime_.in_blocks();
     const bool repeats = runtime.repeats_heads && heads != kv;
-    const FusedAttention* fused = runtime.fused_attention(out_.training.precision.compute,
-                                                          heads != kv && !repeats, model_.head_size);
+    const FusedAttention* fused = runtime.fused_attention(
+        out_.training.precision.compute, heads != kv && !repeats, model_.head_size);
     out_.attention = !fused    ? AttentionMethod::kMath
                      : repeats ? AttentionMethod::kRepeated
                                : AttentionMethod::kFlash;

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <ranges>
 
 #include "strategies/segments/attention.hpp"
 #include "strategies/segments/builder.hpp"
@@ -10,10 +9,10 @@ namespace rehearse {
 // torch.autocast casts a product's operands from the last to the first: bias, weight, input.
 void SegmentBuilder::cast_parameters(const Op& op) {
   if (!options_.autocast || !is_product(op.kind) || !cast_.insert(index_of(op)).second) return;
-  for (TensorId p : std::views::reverse(op.parameters)) {
+  for (auto p = op.parameters.rbegin(); p != op.parameters.rend(); ++p) {
     TrafficBase base;
-    base.parameters = graph_.tensor(p).bytes();
-    allocate(MemoryScope::kFrame, cast_slot(p), Bytes(base.parameters.value / 2),
+    base.parameters = graph_.tensor(*p).bytes();
+    allocate(MemoryScope::kFrame, cast_slot(*p), Bytes(base.parameters.value / 2),
              MemoryCategory::kActivations);
     kernels(template_kernels(context_, context_.runtime.cast_parameter, base), op,
             context_.runtime.cast_parameter.host);
