@@ -1,4 +1,3 @@
-#include <array>
 #include <string>
 #include <vector>
 
@@ -82,7 +81,7 @@ Model read_megatron_gpt(Reader& reader) {
   m.position = static_cast<PositionKind>(reader.choice("position_embedding_type", kPositions, 0));
   m.max_positions = count_or(reader, "max_position_embeddings", 1024);
   m.mlp_bias = m.proj_bias = !flag_or(reader, "disable_bias_linear", false);
-  m.qkv_bias = flag_or(reader, "add_qkv_bias", m.mlp_bias) || m.mlp_bias;
+  m.qkv_bias = flag_or(reader, "add_qkv_bias", false) || m.mlp_bias;
   m.qk_norm = flag_or(reader, "qk_layernorm", false);
   m.tied = !flag_or(reader, "untie_embeddings_and_output_weights", false);
   read_experts(reader, m);

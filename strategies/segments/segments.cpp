@@ -84,19 +84,17 @@ SegmentId SegmentMaker::forward() {
   return remember(name, std::move(b.take(name)[0].segment));
 }
 
-std::vector<SegmentId> SegmentMaker::forward_pieces() {
+const std::vector<SegmentId>& SegmentMaker::forward_pieces() {
+  if (!forward_pieces_.empty()) return forward_pieces_;
   SegmentBuilder b(program_, context_, graph_, backward_, role_, options_);
   std::set<TensorId> keep = b.kept_roots();
   if (options_.keep_logits && role_.last) keep.insert(logits());
   b.forward(keep, graph_.ops.size(), Activity::kForward, {}, true);
-  std::vector<SegmentId> out;
-  for (auto& piece : b.take(graph_.name + " forward")) {
-    const std::string key = graph_.name + " forward piece " + std::to_string(out.size());
-    const SegmentId known = remembered(key);
-    out.push_back(known != static_cast<SegmentId>(-1) ? known
-                                                      : remember(key, std::move(piece.segment)));
-  }
-  return out;
+  for (auto& piece : b.take(graph_.name + " forward"))
+    forward_pieces_.push_back(
+        remember(graph_.name + " forward piece " + std::to_string(forward_pieces_.size()),
+                 std::move(piece.segment)));
+  return forward_pieces_;
 }
 
 SegmentId SegmentMaker::inference() {

@@ -62,7 +62,7 @@ class SegmentMaker {
   SegmentId forward();
   // The same in two where there is a loss: what the model does, and what comes after it has
   // returned.
-  std::vector<SegmentId> forward_pieces();
+  const std::vector<SegmentId>& forward_pieces();
   // Forward without autograd: activations live until their last use, or to the end where the
   // program holds them (Runtime::held_tensors).
   SegmentId inference();
@@ -111,6 +111,7 @@ class SegmentMaker {
   SegmentOptions options_;
   std::vector<std::pair<std::string, SegmentId>> made_;
   std::map<GradientStore, std::vector<BackwardPiece>> pieces_;
+  std::vector<SegmentId> forward_pieces_;
 };
 
 }  // namespace rehearse

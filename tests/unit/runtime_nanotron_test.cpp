@@ -76,12 +76,17 @@ TEST_CASE("nanotron: checks between nodes wait for TCP", "[runtime]") {
   CHECK(s.run().program.check_waits[tensor].value == 0);
 }
 
+S pipeline_of_two(std::int64_t batch) {
+  S s;
+  s.runtime = "nanotron";
+  s.gpus = 2;
+  s.batch = batch;
+  s.plan = "pipeline_parallel: 2, pipeline_messages: blocking";
+  return s;
+}
+
 TEST_CASE("nanotron: messages of a pipeline are not checked", "[runtime]") {
-  S plain;
-  plain.runtime = "nanotron";
-  plain.gpus = 2;
-  plain.batch = 8;
-  plain.plan = "pipeline_parallel: 2, pipeline_messages: blocking";
+  const S plain = pipeline_of_two(8);
   S checked = plain;
   checked.runtime = kChecked;
   const double seconds = checked.run().report.step_time.value - plain.run().report.step_time.value;
@@ -92,11 +97,7 @@ TEST_CASE("nanotron: messages of a pipeline are not checked", "[runtime]") {
 // Over a border go activations with the sequences' mask, two tensors, and a gradient. Either host
 // sleeps 200 ms for each of the three.
 TEST_CASE("nanotron: polled messages let both hosts sleep, once a tensor", "[runtime]") {
-  S plain;
-  plain.runtime = "nanotron";
-  plain.gpus = 2;
-  plain.batch = 32;
-  plain.plan = "pipeline_parallel: 2, pipeline_messages: blocking";
+  const S plain = pipeline_of_two(32);
   S polled = plain;
   polled.runtime = "{name: nanotron, behaviour: {polls_messages: true}}";
   const double seconds = polled.run().report.step_time.value - plain.run().report.step_time.value;
